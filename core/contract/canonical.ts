@@ -1,0 +1,356 @@
+/**
+ * The canonical form: what a request and an answer look like between the client's wire format and the provider's.
+ * Names are those of Chat Completions in camelCase; the content of a message is an ordered list of parts, so that the
+ * order of text, reasoning and tool calls is never lost.
+ */
+
+import type { GatewayError } from './errors.ts'
+
+/** What a client asks for. `generate` is served in the dialects `chat` and `responses`; the others have one each. */
+export type Operation = 'generate' | 'completions' | 'embeddings'
+
+/** A wire format of clients or upstreams that has a codec in the kernel. Providers may speak others of their own. */
+export type Dialect = 'chat' | 'responses' | 'completions' | 'embeddings'
+
+export type Role = 'system' | 'developer' | 'user' | 'assistant' | 'tool'
+
+/** A JSON object of somebody else's making. */
+export type JsonObject = Readonly<Record<string, unknown>>
+
+/** What every part may carry besides its own fields. */
+interface PartFields {
+  /** Anthropic's prompt-cache mark, kept on the part that carried it. Providers without one drop it silently: it is a hint. */
+  readonly cacheControl?: JsonObject
+  /** Fields of the wire form that the canonical one has no name for. Only a codec of `GenerateRequest.dialect` reads them. */
+  readonly extra?: JsonObject
+}
+
+export interface TextPart extends PartFields {
+  readonly type: 'text'
+  readonly text: string
+  /** The text is the model's refusal to answer. */
+  readonly refusal?: boolean
+}
+
+/** The wire family a reasoning signature or encrypted block belongs to; it means nothing to any other. */
+export type ReasoningFormat =
+  | 'anthropic-claude-v1'
+  | 'openai-responses-v1'
+  | 'google-gemini-v1'
+  | 'unknown'
+  | (string & {})
+
+/**
+ * One block of the model's thinking. At least one of text, summary, signature and encrypted is there. Parts that follow
+ * each other with the same `id` were one item upstream.
+ */
+export interface ReasoningPart extends PartFields {
+  readonly type: 'reasoning'
+  readonly text?: string
+  readonly summary?: string
+  /** Proves to the provider that the text is its own; must travel back unchanged. */
+  readonly signature?: string
+  /** Thinking that only the provider can read; must travel back unchanged. */
+  readonly encrypted?: string
+  readonly id?: string
+  readonly format?: ReasoningFormat
+}
+
+/** An image, audio clip, video or file: exactly one of `url`, `data` and `fileId` says where its bytes are. */
+export interface MediaPart extends PartFields {
+  readonly type: 'media'
+  readonly kind: 'image' | 'audio' | 'video' | 'file'
+  /** IANA media type, `image/png`; unknown for most URLs. */
+  readonly mediaType?: string
+  /** http or https. Data URLs are taken apart into `mediaType` and `data`. */
+  readonly url?: string
+  /** Base64 without line breaks. */
+  readonly data?: string
+  /** The provider's id of a file that was uploaded before. */
+  readonly fileId?: string
+  readonly filename?: string
+  readonly detail?: string
+}
+
+export interface ToolCallPart extends PartFields {
+  readonly type: 'tool_call'
+  /** Chosen by the model's provider; the tool result refers to it. */
+  readonly id: string
+  readonly name: string
+  /** JSON text for functions, free text for custom tools. Never parsed by the kernel: models do write invalid JSON. */
+  readonly arguments: string
+  /** A call of a custom (free text) tool. */
+  readonly custom?: boolean
+}
+
+export interface ToolResultPart extends PartFields {
+  readonly type: 'tool_result'
+  readonly toolCallId: string
+  readonly content: readonly Part[]
+  readonly isError?: boolean
+  /** The result of a custom (free text) tool. */
+  readonly custom?: boolean
+}
+
+/** Something only one dialect has a word for. Passed through untouched where the upstream speaks it, else dropped with a warning. */
+export interface NativePart extends PartFields {
+  readonly type: 'native'
+  /** The dialect, or the name of a provider's own wire format. */
+  readonly dialect: string
+  readonly value: JsonObject
+}
+
+export type Part = TextPart | ReasoningPart | MediaPart | ToolCallPart | ToolResultPart | NativePart
+
+export interface Message {
+  readonly role: Role
+  readonly content: readonly Part[]
+  /** The participant's name, where the client gave one. */
+  readonly name?: string
+  /** Fields of the wire form without a canonical name, only for a codec of `GenerateRequest.dialect`. */
+  readonly extra?: JsonObject
+  /** How the client wrote the message (a string or a list, null or absent), so that its own dialect writes it back alike. */
+  readonly form?: string
+}
+
+/** A tool the model may call. Tools that are not functions (hosted, custom) keep their wire form in `native`. */
+export type Tool =
+  | {
+      readonly type: 'function'
+      readonly name: string
+      readonly description?: string
+      /** JSON Schema of the arguments. */
+      readonly parameters?: JsonObject
+      readonly strict?: boolean | null
+      readonly cacheControl?: JsonObject
+      readonly extra?: JsonObject
+    }
+  | { readonly type: 'native'; readonly dialect: string; readonly value: JsonObject }
+
+export type ToolChoice =
+  | 'auto'
+  | 'none'
+  | 'required'
+  /** This function and no other. */
+  | { readonly name: string; readonly custom?: boolean }
+  /** Some of the tools; all stay visible to the model. */
+  | { readonly allowed: readonly JsonObject[]; readonly mode: 'auto' | 'required' }
+  | { readonly native: JsonObject }
+
+export type ResponseFormat =
+  | { readonly type: 'text' }
+  | { readonly type: 'json_object' }
+  | {
+      readonly type: 'json_schema'
+      readonly name: string
+      readonly schema?: JsonObject
+      readonly description?: string
+      readonly strict?: boolean | null
+    }
+  | { readonly type: 'native'; readonly value: JsonObject }
+
+export type ReasoningEffort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max'
+
+/** How much the model should think. At most one of `effort` and `maxTokens`. */
+export interface ReasoningRequest {
+  readonly effort?: ReasoningEffort
+  /** Thinking budget in tokens. */
+  readonly maxTokens?: number
+  /** Think, but do not return it. */
+  readonly exclude?: boolean
+  readonly enabled?: boolean
+  readonly summary?: string
+  readonly extra?: JsonObject
+}
+
+/** One entry of the `plugins` extension. */
+export interface PluginEntry {
+  readonly id: string
+  readonly enabled?: boolean
+  readonly [param: string]: unknown
+}
+
+/**
+ * A request in canonical form. An absent field was absent (or null) in the client's body: nothing is ever filled in with
+ * a default. For `completions` and `embeddings` there are no messages: the body's own fields stand in `extra`.
+ */
+export interface GenerateRequest {
+  readonly operation: Operation
+  /** The dialect of the client; owner of every `extra` and `form` below. */
+  readonly dialect: Dialect
+  /** As the client wrote it; a target's encoder uses `target.model` instead. */
+  readonly model?: string
+  readonly models?: readonly string[]
+  /**
+   * Messages in order. Consecutive assistant messages may belong to one turn (the Responses API has an item for each
+   * block); `turns()` of the provider contract joins them.
+   */
+  readonly messages: readonly Message[]
+  readonly tools?: readonly Tool[]
+  readonly toolChoice?: ToolChoice
+  readonly parallelToolCalls?: boolean
+  readonly stream: boolean
+  /** The client asked for a usage record at the end of a chat stream. */
+  readonly includeUsage?: boolean
+  readonly maxOutputTokens?: number
+  readonly temperature?: number
+  readonly topP?: number
+  readonly topK?: number
+  readonly minP?: number
+  readonly frequencyPenalty?: number
+  readonly presencePenalty?: number
+  readonly seed?: number
+  readonly stop?: readonly string[]
+  /** How many choices to generate. */
+  readonly n?: number
+  readonly logprobs?: boolean
+  readonly topLogprobs?: number
+  readonly logitBias?: JsonObject
+  readonly responseFormat?: ResponseFormat
+  readonly verbosity?: string
+  readonly reasoning?: ReasoningRequest
+  readonly user?: string
+  readonly safetyIdentifier?: string
+  readonly promptCacheKey?: string
+  readonly serviceTier?: string
+  readonly metadata?: JsonObject
+  readonly store?: boolean
+  readonly provider?: JsonObject
+  readonly plugins?: readonly PluginEntry[]
+  /** Top-level fields without a canonical name; sent on to upstreams that speak `dialect`. */
+  readonly extra: JsonObject
+}
+
+/**
+ * Tokens and money of one call. `inputTokens` includes cache reads and cache writes, `outputTokens` includes reasoning,
+ * whatever the provider's own habit: its decoder adds them up.
+ */
+export interface Usage {
+  readonly inputTokens: number
+  readonly outputTokens: number
+  /** Part of `inputTokens` that was read from the provider's prompt cache. */
+  readonly cachedInputTokens?: number
+  /** Part of `inputTokens` that was written to the provider's prompt cache. */
+  readonly cacheWriteTokens?: number
+  /** Part of `outputTokens`. */
+  readonly reasoningTokens?: number
+  readonly audioInputTokens?: number
+  readonly audioOutputTokens?: number
+  /** What the provider itself says the call cost, in micro-dollars. */
+  readonly reportedCostMicros?: number
+  /** The price by the gateway's catalog, in micro-dollars; absent while no price is known. Set by the kernel. */
+  readonly costMicros?: number
+  /** Counted by the gateway, because the provider sent no count. Set by the kernel. */
+  readonly estimated?: boolean
+  /** The provider's own usage object, for its own dialect. */
+  readonly native?: JsonObject
+}
+
+/** OpenAI's five values and no other, since typed clients accept no other; the provider's word stands in `raw`. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter' | 'error'
+
+/** Something the client asked for that did not happen, or happened otherwise. Logged and shown in `hadrian_metadata`. */
+export interface Warning {
+  /** snake_case: `unsupported_parameter`, `dropped_part`, `adjusted_value`, ... */
+  readonly code: string
+  readonly message: string
+  /** The canonical field concerned, in the client's spelling where there is one. */
+  readonly param?: string
+}
+
+interface EventFields {
+  /** Index of the choice, 0 where the request did not ask for several. */
+  readonly choice?: number
+  /** The provider's own object behind the event, where an encoder of the same dialect can make use of it. */
+  readonly native?: JsonObject
+}
+
+/** First event of an answer. */
+export interface StartEvent extends EventFields {
+  readonly type: 'start'
+  /** The upstream's id of the answer. */
+  readonly id?: string
+  /** The model as the upstream names it. */
+  readonly model?: string
+  /** Unix time in seconds. */
+  readonly created?: number
+}
+
+/**
+ * A piece of text. `block` tells the pieces of one block from those of the next (Anthropic content blocks, Responses
+ * content parts); absent means that all text of the choice is one block.
+ */
+export interface TextEvent extends EventFields {
+  readonly type: 'text'
+  readonly text: string
+  readonly block?: number
+  readonly refusal?: boolean
+  /** OpenAI's token objects for exactly this text. The kernel drops them when a hook changes the text. */
+  readonly logprobs?: readonly JsonObject[]
+}
+
+/** A piece of thinking. `signature` and `encrypted` come whole, in one piece, at any point of their block. */
+export interface ReasoningEvent extends EventFields {
+  readonly type: 'reasoning'
+  readonly block?: number
+  readonly text?: string
+  readonly summary?: string
+  readonly signature?: string
+  readonly encrypted?: string
+  readonly id?: string
+  readonly format?: ReasoningFormat
+}
+
+/** A piece of a tool call. The first of an `index` has `id` and `name`; the pieces of `arguments` join to the whole. */
+export interface ToolCallEvent extends EventFields {
+  readonly type: 'tool_call'
+  /** Counts the tool calls of the choice from 0, in the order they begin; parallel calls may interleave. */
+  readonly index: number
+  readonly id?: string
+  readonly name?: string
+  readonly arguments?: string
+  readonly custom?: boolean
+}
+
+/** A whole part at once: an image, a citation, the item of a hosted tool. */
+export interface PartEvent extends EventFields {
+  readonly type: 'part'
+  readonly part: Part
+}
+
+/** Token counts so far. A later one replaces an earlier one, field by field. */
+export interface UsageEvent extends EventFields {
+  readonly type: 'usage'
+  readonly usage: Usage
+}
+
+/** The end of one choice. Comes once for each choice of a complete answer; a stream without one was cut. */
+export interface FinishEvent extends EventFields {
+  readonly type: 'finish'
+  readonly reason: FinishReason
+  /** The provider's own word. */
+  readonly raw?: string
+}
+
+export interface WarningEvent extends EventFields {
+  readonly type: 'warning'
+  readonly warning: Warning
+}
+
+/** A failure inside the stream. Nothing follows it. */
+export interface ErrorEvent extends EventFields {
+  readonly type: 'error'
+  readonly error: GatewayError
+}
+
+/** One step of an answer. A non-streamed answer is the same sequence, in few and large events. Treat events as frozen. */
+export type StreamEvent =
+  | StartEvent
+  | TextEvent
+  | ReasoningEvent
+  | ToolCallEvent
+  | PartEvent
+  | UsageEvent
+  | FinishEvent
+  | WarningEvent
+  | ErrorEvent

@@ -1,0 +1,186 @@
+/**
+ * The provider contract: everything a provider package imports from `@hadrian/core/provider`. The kernel owns sockets,
+ * deadlines, abort, SSE splitting, retries and spans; a provider is data and pure functions, so its tests need no network.
+ */
+
+import type { Dialect, GenerateRequest, JsonObject, Message, Operation, StreamEvent, Warning } from './canonical.ts'
+import type { GatewayError } from './errors.ts'
+import type { ObjectSchema, OptionsOf } from './options.ts'
+import type { Awaitable, Clock, Logger } from './plugin.ts'
+
+export * from './canonical.ts'
+export { GatewayError, gatewayError, isGatewayError } from './errors.ts'
+export type { GatewayErrorInit } from './errors.ts'
+export type { ObjectSchema, OptionsOf, Schema } from './options.ts'
+export type { Awaitable, Clock, Logger } from './plugin.ts'
+export { parseRetryAfter, upstreamError } from './upstream-error.ts'
+export type { UpstreamFailure } from './upstream-error.ts'
+export { AnswerBuilder, answerOf, eventsOf } from './answer.ts'
+export type { Answer, AnswerChoice } from './answer.ts'
+export { turns } from './turns.ts'
+
+/** The contract version a provider is written for. The kernel accepts this number only. */
+export const providerApi = 1
+
+/** A provider instance and a model of it: one place a request can go. */
+export interface Target {
+  /** Name of the instance in the config: `openai`. */
+  readonly provider: string
+  /** The model as the upstream knows it: `gpt-4o`. */
+  readonly model: string
+  /** `provider/model`, unique. */
+  readonly name: string
+  /** The name the client asked for that led here: a catalog name, an alias, or the target's own. */
+  readonly requested: string
+  /** What the catalog knows of it. */
+  readonly info?: ModelInfo
+}
+
+/** What is known about one model of one provider. Unknown is absent; nothing is refused because it is unknown. */
+export interface ModelInfo {
+  readonly id: string
+  readonly name?: string
+  /** Unix time in seconds. */
+  readonly created?: number
+  readonly ownedBy?: string
+  /** Tokens of input and output together. */
+  readonly contextLength?: number
+  readonly maxOutputTokens?: number
+  readonly inputModalities?: readonly string[]
+  readonly outputModalities?: readonly string[]
+  /** Canonical parameter names in snake_case: `tools`, `response_format`, `reasoning`, ... */
+  readonly supportedParameters?: readonly string[]
+  readonly prices?: ModelPrices
+}
+
+/** Micro-dollars per million tokens, which is dollars per token times 10^12: $2.50 per million is 2,500,000. */
+export interface ModelPrices {
+  readonly input: number
+  readonly output: number
+  readonly cachedInput?: number
+  readonly cacheWrite?: number
+  /** Micro-dollars per request. */
+  readonly request?: number
+}
+
+/** What a provider can do, as data. Model by model differences belong in the catalog. */
+export interface Capabilities {
+  readonly operations: readonly Operation[]
+  /**
+   * Client dialects the upstream speaks natively, with the path of each. Drives byte passthrough. A provider with none
+   * for an operation serves it through `encode` and `decode` alone.
+   */
+  readonly dialects: Readonly<Partial<Record<Dialect, string>>>
+  /**
+   * Extension fields (`top_k`, `min_p`, `reasoning`, ...) that the upstream takes under the client's own spelling. A
+   * request with any other extension goes through `encode`, which maps it or warns.
+   */
+  readonly extensions?: readonly string[]
+  /** Passthrough is refused for requests this says no to, because some field of theirs must be mapped. */
+  readonly passes?: (request: GenerateRequest, target: Target) => boolean
+  readonly tools?: boolean
+  readonly jsonSchema?: boolean
+  readonly reasoning?: boolean
+  /** Several choices (`n`) in one call; the kernel emulates it by parallel calls where this is not true. */
+  readonly choices?: boolean
+  /** Modalities of input besides text: `image`, `audio`, `file`. */
+  readonly input?: readonly string[]
+}
+
+/** An HTTP request for the upstream, before credentials. */
+export interface WireRequest {
+  readonly method: 'POST' | 'GET'
+  /** Appended to the provider's `baseUrl`. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  /** A JSON value, or bytes that are JSON already. */
+  readonly body?: unknown
+  /** The dialect of the answer if the kernel has a codec for it, else a name of the provider's own. */
+  readonly dialect: string
+}
+
+/** One record of an event stream. */
+export interface ServerSentEvent {
+  /** The `event:` field, or undefined. */
+  readonly event?: string
+  /** The `data:` lines joined by newlines. */
+  readonly data: string
+}
+
+/**
+ * Turns the records of one streamed answer into events: a state machine, same input, same output. Must be total: an
+ * unknown record is no error and gives no event. A record that says the upstream failed gives an `error` event.
+ */
+export interface Decoder {
+  push(message: ServerSentEvent): readonly StreamEvent[]
+  /** The body has ended. Called once, not after a cut. */
+  end(): readonly StreamEvent[]
+}
+
+/** One kind of upstream, configured. */
+export interface Provider {
+  readonly capabilities: Capabilities
+  /** `https://api.openai.com/v1`, no slash at the end. From the operator's config, hence trusted. Unused with `send`. */
+  readonly baseUrl: string
+  /** The request on the wire. Pure. Everything the upstream cannot do is a warning; nothing is dropped in silence. */
+  encode(
+    request: GenerateRequest,
+    target: Target,
+  ): { readonly wire: WireRequest; readonly warnings: readonly Warning[] }
+  /** A whole answer as events, ending in `usage` (if known) and `finish`. Throws a `GatewayError` if it makes no sense. */
+  decode(body: unknown, wire: WireRequest): readonly StreamEvent[]
+  decoder(wire: WireRequest): Decoder
+  /** An answer with an error status. `body` is parsed JSON, or text if it is none. Use {@link upstreamError}. */
+  decodeError(status: number, headers: Readonly<Record<string, string>>, body: unknown): GatewayError
+  /** Adds credentials: the only impure step. Called for every attempt, passthrough too. */
+  authorize(wire: WireRequest): Awaitable<WireRequest>
+  /** Models the upstream offers, if it can tell. Called rarely; results are cached by the kernel. */
+  models?(): Awaitable<readonly ModelInfo[] | ModelsRequest>
+  /** Makes inputs fit before `encode`, where bytes are needed: fetches images, uploads files. */
+  prepare?(request: GenerateRequest, target: Target, signal: AbortSignal): Promise<GenerateRequest>
+  /** Another transport than HTTP with JSON or SSE. The iterable is consumed once; `signal` must end it. */
+  send?(request: GenerateRequest, target: Target, signal: AbortSignal): Promise<AsyncIterable<StreamEvent>>
+  stop?(): Awaitable<void>
+}
+
+/** A request that lists models, and how to read its answer: the kernel sends it. */
+export interface ModelsRequest {
+  readonly wire: WireRequest
+  read(body: unknown): readonly ModelInfo[]
+}
+
+/** What a provider's `setup` gets. */
+export interface ProviderServices<O extends ObjectSchema> {
+  /** Name of the instance in the config. */
+  readonly instance: string
+  readonly options: OptionsOf<O>
+  readonly logger: Logger
+  readonly clock: Clock
+}
+
+/** A provider package's default export. */
+export interface ProviderDefinition<O extends ObjectSchema = ObjectSchema> {
+  readonly name: string
+  readonly api: 1
+  readonly description?: string
+  /** JSON Schema of what the operator sets under `[providers.INSTANCE]`, besides `type` and `timeouts`. */
+  readonly options: O
+  /**
+   * Without a config file: instances to make when all their environment variables are set, each variable to the option
+   * it fills. An empty `environment` means always.
+   */
+  readonly defaults?: readonly {
+    readonly instance: string
+    readonly environment: Readonly<Record<string, string>>
+    readonly options?: JsonObject
+  }[]
+  setup(services: ProviderServices<O>): Awaitable<Provider>
+}
+
+/** Returns its argument; makes TypeScript infer the type of the options from their schema. */
+export function defineProvider<const O extends ObjectSchema>(definition: ProviderDefinition<O>): ProviderDefinition<O> {
+  return definition
+}
+
+/** Kept for the signature of {@link turns}. */
+export type { Message }

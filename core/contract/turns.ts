@@ -1,0 +1,17 @@
+import type { Message } from './canonical.ts'
+
+/**
+ * Joins consecutive messages of the same side into turns, as wires want them that have one message per turn: assistant
+ * messages into one, tool results into one `tool` message. Messages of other roles stay as they are. Used by encoders
+ * whose wire is not the client's dialect.
+ */
+export function turns(messages: readonly Message[]): readonly Message[] {
+  const joined: Message[] = []
+  for (const message of messages) {
+    const last = joined.at(-1)
+    const joins = last?.role === message.role && (message.role === 'assistant' || message.role === 'tool')
+    if (joins) joined[joined.length - 1] = { ...last, content: [...last.content, ...message.content] }
+    else joined.push(message)
+  }
+  return joined
+}

@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+/**
+ * Starts the command line under a Node that can run it. The system's Node may be as old as 18: this file is plain
+ * JavaScript, finds the Node that npm installed with the project, and starts it. `--run FILE ...` runs another script of
+ * the project the same way; tests and benchmarks use it.
+ */
+import { spawn } from 'node:child_process'
+import { existsSync, realpathSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const oldestMajor = 24
+const here = dirname(realpathSync(fileURLToPath(import.meta.url)))
+
+/** The Node to use: this one if it is new enough, else the one that came as an optional dependency. */
+function findNode() {
+  if (Number(process.versions.node.split('.')[0]) >= oldestMajor) return process.execPath
+  const platform = process.platform === 'win32' ? 'win' : process.platform
+  const require = createRequire(import.meta.url)
+  for (const name of [`node-${platform}-${process.arch}`, `node-bin-${platform}-${process.arch}`]) {
+    try {
+      const directory = join(dirname(require.resolve(`${name}/package.json`)), 'bin')
+      const binary = join(directory, process.platform === 'win32' ? 'node.exe' : 'node')
+      if (existsSync(binary)) return binary
+    } catch {
+      // Not installed: try the next name.
+    }
+  }
+  console.error(
+    `hadrian needs Node ${oldestMajor} or newer; this is ${process.version}, and the copy that comes with the project is ` +
+      'not installed.\nRun "npm ci" without --omit=optional, or install a newer Node.',
+  )
+  process.exit(1)
+}
+
+const [flag, script, ...rest] = process.argv.slice(2)
+// Built JavaScript runs where no TypeScript source is installed beside this file.
+const cli = existsSync(join(here, 'cli.ts')) ? join(here, 'cli.ts') : join(here, 'dist', 'cli.js')
+const target = flag === '--run' && script !== undefined ? [script, ...rest] : [cli, ...process.argv.slice(2)]
+const node = findNode()
+const child = spawn(node, ['--conditions=hadrian-source', '--disable-warning=ExperimentalWarning', ...target], {
+  stdio: 'inherit',
+  env: {
+    ...process.env,
+    PATH: `${dirname(node)}${delimiter}${process.env['PATH'] ?? ''}`,
+    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(here, '..', 'node_modules', '.cache', 'hadrian'),
+  },
+})
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 128 + 15)))
