@@ -26,6 +26,8 @@ export interface Answer {
   readonly id?: string
   readonly model?: string
   readonly created?: number
+  /** `native` of the start event: the upstream's own fields about the answer, for an encoder of the same dialect. */
+  readonly native?: JsonObject
   readonly choices: readonly AnswerChoice[]
   readonly usage?: Usage
   readonly warnings: readonly Warning[]
@@ -49,7 +51,7 @@ interface OpenChoice {
 export class AnswerBuilder {
   readonly #choices = new Map<number, OpenChoice>()
   readonly #warnings: Warning[] = []
-  #start: { id?: string; model?: string; created?: number } = {}
+  #start: { id?: string; model?: string; created?: number; native?: JsonObject } = {}
   #usage: Usage | undefined
   #error: GatewayError | undefined
 
@@ -61,6 +63,7 @@ export class AnswerBuilder {
           ...(event.id !== undefined && { id: event.id }),
           ...(event.model !== undefined && { model: event.model }),
           ...(event.created !== undefined && { created: event.created }),
+          ...(event.native !== undefined && { native: event.native }),
         }
         break
       case 'text': {

@@ -219,6 +219,8 @@ export interface GenerateRequest {
   readonly plugins?: readonly PluginEntry[]
   /** Top-level fields without a canonical name; sent on to upstreams that speak `dialect`. */
   readonly extra: JsonObject
+  /** How the client spelled fields that have more than one spelling, as words; only for a codec of `dialect`. */
+  readonly form?: string
 }
 
 /**

@@ -64,8 +64,16 @@ export interface Database extends Queryable {
    * `conflict` is appended as the statement's `ON CONFLICT` clause. Returns the number of rows inserted.
    */
   insertMany(table: string, rows: readonly Row[], options?: { readonly conflict?: string }): Promise<number>
-  /** Calls `callback` with each NOTIFY payload of a channel, from any instance. Resolves to a function that stops it. */
-  listen(channel: string, callback: (payload: string) => void): Promise<() => Promise<void>>
+  /**
+   * Calls `callback` with each NOTIFY payload of a channel, from any instance. Resolves to a function that stops it.
+   * `missed` is called after the connection was lost and made again: payloads of the meantime never come, so a cache
+   * that they keep true must be emptied.
+   */
+  listen(
+    channel: string,
+    callback: (payload: string) => void,
+    options?: { readonly missed?: () => void },
+  ): Promise<() => Promise<void>>
   /** Sends a NOTIFY. Payloads are at most 7,999 bytes. */
   notify(channel: string, payload: string): Promise<void>
 }

@@ -1,0 +1,251 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { Router } from '@koa/router'
+import Koa from 'koa'
+import { errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
+import type { GatewayError } from '../contract/errors.ts'
+import type { Principal, Reply, Route } from '../contract/plugin.ts'
+import { hasScope } from '../pipeline/access.ts'
+import type { Pipeline } from '../pipeline/run.ts'
+import type { ClientAddress } from './address.ts'
+import { HttpCall, authenticate, receive, requestIdOf } from './inbound.ts'
+import { apiPrefixes, modelRoutes } from './routes.ts'
+import type { ModelRoute } from './routes.ts'
+import { sendBody, sendReply, sendResult } from './send.ts'
+import { validateBody } from './validate.ts'
+
+export interface AppOptions {
+  readonly pipeline: Pipeline
+  /** Endpoints of the kernel and of plugins. */
+  readonly routes: readonly Route[]
+  readonly bodyLimitBytes: number
+  readonly allowAnonymous: boolean
+  readonly keepAliveIntervalMs: number
+  readonly clientAddress: ClientAddress
+}
+
+export interface App {
+  /** For the public port. */
+  readonly callback: (request: IncomingMessage, response: ServerResponse) => void
+  /** For the control socket: whoever can open it is an administrator. */
+  readonly localCallback: (request: IncomingMessage, response: ServerResponse) => void
+  /** For bytes that are no HTTP. */
+  readonly clientError: (error: Error, socket: Duplex) => void
+  /** Answers 503 to whatever comes from now on over connections that are still open. */
+  refuseNewWork(): void
+}
+
+/** Who calls over the control socket. */
+const localAdministrator: Principal = { id: 'local', name: 'local administrator', scopes: ['admin', 'models', 'chat'] }
+const anonymous: Principal = { id: 'anonymous' }
+
+/**
+ * The HTTP shell: trace and error boundary, then the exact paths of model calls, then the router. Everything behind it is
+ * the pipeline, which knows no Koa.
+ */
+export function createApp(options: AppOptions): App {
+  const { pipeline } = options
+  const { telemetry, logger } = pipeline.services
+  const local = new WeakSet<IncomingMessage>()
+  let refusing = false
+
+  const modelPaths = new Map<string, ModelRoute>()
+  for (const route of modelRoutes) for (const prefix of apiPrefixes) modelPaths.set(prefix + route.path, route)
+  const router = new Router()
+  for (const route of options.routes)
+    router.register(route.path, route.method === 'GET' ? ['get', 'head'] : [route.method.toLowerCase()], (context) =>
+      runRoute(options, context, route, local),
+    )
+
+  const koa = new Koa()
+  koa.use(async (context, next) => {
+    // The answer is written to the socket by `send`: Koa's own responder would end it when the headers go out.
+    context.respond = false
+    const { req: request, res: response } = context
+    const requestId = requestIdOf(request)
+    context.state['requestId'] = requestId
+    const span = telemetry.tracing
+      ? telemetry.serverSpan({
+          method: context.method,
+          route: modelPaths.has(context.path) ? context.path : 'other',
+          headers: request.headers as Record<string, string | undefined>,
+        })
+      : undefined
+    context.state['span'] = span
+    let failure: GatewayError | undefined
+    try {
+      if (refusing) throw gatewayError('shutting_down', 'The gateway is stopping', { headers: { connection: 'close' } })
+      await next()
+    } catch (error) {
+      failure = httpError(error)
+      if (failure.status >= 500)
+        logger.error({ request: requestId, method: context.method, error: failure }, 'request failed')
+      sendError(response, failure, requestId)
+    } finally {
+      if (span) telemetry.endServerSpan(span, { status: response.statusCode, ...(failure && { error: failure }) })
+    }
+  })
+  koa.use(async (context, next) => {
+    const route = modelPaths.get(context.path)
+    if (!route) return next()
+    if (context.method !== 'POST') throw methodNotAllowed(context.method, ['POST'])
+    return runModelCall(options, context, route, local)
+  })
+  koa.use(router.routes())
+  koa.use((context) => {
+    const methods = router.match(context.path, context.method).path.flatMap((layer) => layer.methods)
+    if (methods.length > 0) throw methodNotAllowed(context.method, [...new Set(methods)])
+    throw gatewayError('not_found', `No such path: ${context.path.slice(0, 200)}`)
+  })
+  const callback = koa.callback()
+
+  return {
+    callback: (request, response) => void callback(request, response),
+    localCallback: (request, response) => {
+      local.add(request)
+      void callback(request, response)
+    },
+    clientError,
+    refuseNewWork: () => {
+      refusing = true
+    },
+  }
+}
+
+async function runModelCall(
+  options: AppOptions,
+  context: Koa.Context,
+  route: ModelRoute,
+  local: WeakSet<IncomingMessage>,
+): Promise<void> {
+  const { pipeline } = options
+  const { clock } = pipeline.services
+  const startedMs = clock.monotonicMs()
+  const requestId = context.state['requestId'] as string
+  const call = openCall(options, context, {})
+  const headers = { 'x-request-id': requestId }
+  const early = await identify(options, call, context, local, route.scope)
+  if (early) {
+    sendReply(context.res, early, headers)
+    return
+  }
+  const { bytes, value } = await call.modelBody()
+  validateBody(route.dialect, value)
+  const result = await pipeline.execute({
+    id: crypto.randomUUID(),
+    requestId,
+    operation: route.operation,
+    dialect: route.dialect,
+    headers: call.headers,
+    principal: call.principal!,
+    body: value,
+    bytes,
+    signal: call.signal,
+    startedMs,
+    span: context.state['span'],
+  })
+  await sendResult(context.res, result, headers, { clock, keepAliveIntervalMs: options.keepAliveIntervalMs })
+}
+
+async function runRoute(
+  options: AppOptions,
+  context: Koa.Context & { params?: unknown },
+  route: Route,
+  local: WeakSet<IncomingMessage>,
+): Promise<void> {
+  const call = openCall(options, context, (context.params ?? {}) as Record<string, string>)
+  const early = route.scope === null ? undefined : await identify(options, call, context, local, route.scope)
+  const reply = early ?? (await route.handle(call, call.principal))
+  sendReply(context.res, reply, { 'x-request-id': context.state['requestId'] as string })
+}
+
+function openCall(options: AppOptions, context: Koa.Context, params: Readonly<Record<string, string>>): HttpCall {
+  return new HttpCall({
+    request: context.req,
+    response: context.res,
+    path: context.path,
+    search: context.querystring,
+    params,
+    ip: options.clientAddress(context.req),
+    bodyLimitBytes: options.bodyLimitBytes,
+    id: context.state['requestId'] as string,
+  })
+}
+
+/**
+ * Finds out who is calling and whether the endpoint is theirs to call. Nobody known is nobody let in, whatever plugins run.
+ *
+ * @returns the reply of a plugin that answers the call itself
+ */
+async function identify(
+  options: AppOptions,
+  call: HttpCall,
+  context: Koa.Context,
+  local: WeakSet<IncomingMessage>,
+  scope: string,
+): Promise<Reply | undefined> {
+  const hookScope = { services: options.pipeline.services, span: context.state['span'] }
+  if (local.has(context.req)) call.identify(localAdministrator)
+  else {
+    const early = (await receive(call, hookScope)) ?? (await authenticate(call, hookScope))
+    if (early) return early
+  }
+  if (!call.principal) {
+    if (!options.allowAnonymous || scope === 'admin')
+      throw gatewayError(
+        'missing_credentials',
+        'No API key provided. Send "Authorization: Bearer <key>" or "X-API-Key: <key>"',
+        {
+          headers: { 'www-authenticate': 'Bearer' },
+        },
+      )
+    call.identify(anonymous)
+  }
+  if (!hasScope(call.principal!, scope))
+    throw gatewayError('insufficient_scope', `This key lacks the scope "${scope}"`, { details: { required: scope } })
+  return undefined
+}
+
+function methodNotAllowed(method: string, allowed: readonly string[]): GatewayError {
+  return gatewayError('method_not_allowed', `${method} is not allowed here; use ${allowed.join(' or ')}`, {
+    headers: { allow: allowed.join(', ') },
+  })
+}
+
+/** Koa's own errors (a path that cannot be decoded) keep their status if they are the client's fault. */
+function httpError(error: unknown): GatewayError {
+  if (isGatewayError(error)) return error
+  const { status } = error as { status?: unknown }
+  if (typeof status === 'number' && status >= 400 && status < 500)
+    return gatewayError('invalid_request_error', STATUS_CODES[status] ?? 'Bad Request', { cause: error })
+  return gatewayError('internal_error', 'Internal error', { cause: error })
+}
+
+function sendError(response: ServerResponse, error: GatewayError, requestId: string): void {
+  const headers = { 'content-type': 'application/json; charset=utf-8', 'x-request-id': requestId, ...error.headers }
+  sendBody(response, error.status, headers, JSON.stringify({ error: errorBody(error, requestId) }))
+}
+
+/** Answers bytes that are no HTTP request in the shape of every other error. */
+function clientError(error: Error, socket: Duplex): void {
+  if (!socket.writable || (error as { code?: string }).code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const tooLarge = (error as { code?: string }).code === 'HPE_HEADER_OVERFLOW'
+  const status = tooLarge ? 431 : 400
+  const body = JSON.stringify({
+    error: errorBody(
+      gatewayError(
+        'invalid_request_error',
+        tooLarge ? 'The headers are too large' : 'This is not a valid HTTP request',
+      ),
+      crypto.randomUUID(),
+    ),
+  })
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}

@@ -1,0 +1,147 @@
+import type { Dialect, Operation } from '../contract/canonical.ts'
+import type { Catalog, ModelInfo, Reply, Route, RouteCall } from '../contract/plugin.ts'
+import { jsonReply } from '../contract/plugin.ts'
+import { gatewayError } from '../contract/errors.ts'
+import type { JsonObject } from '../contract/canonical.ts'
+
+/** An endpoint that runs an exchange. */
+export interface ModelRoute {
+  /** Without its `/api/v1` or `/v1`. */
+  readonly path: string
+  readonly operation: Operation
+  readonly dialect: Dialect
+  readonly scope: string
+  readonly summary: string
+}
+
+/** The endpoints that run exchanges. */
+export const modelRoutes: readonly ModelRoute[] = [
+  {
+    path: '/chat/completions',
+    operation: 'generate',
+    dialect: 'chat',
+    scope: 'chat',
+    summary: 'Create a chat completion',
+  },
+  { path: '/responses', operation: 'generate', dialect: 'responses', scope: 'chat', summary: 'Create a response' },
+  {
+    path: '/completions',
+    operation: 'completions',
+    dialect: 'completions',
+    scope: 'completions',
+    summary: 'Create a completion',
+  },
+  {
+    path: '/embeddings',
+    operation: 'embeddings',
+    dialect: 'embeddings',
+    scope: 'embeddings',
+    summary: 'Create embeddings',
+  },
+]
+
+/** `/v1` is an alias, since most examples of SDKs end their base URL in it. */
+export const apiPrefixes = ['/api/v1', '/v1'] as const
+
+/** What the kernel's own routes show. */
+export interface KernelRouteOptions {
+  readonly catalog: Catalog
+  readonly health: () => Promise<Readonly<Record<string, boolean>>>
+  /** The process takes new work. */
+  readonly isReady: () => boolean
+  readonly openApi: () => JsonObject
+  readonly docs: (path: string) => { readonly contentType: string; readonly body: Uint8Array } | undefined
+  readonly prometheus: (() => Promise<string>) | undefined
+  readonly version: string
+}
+
+/** The endpoints of the kernel besides model calls. */
+export function kernelRoutes(options: KernelRouteOptions): Route[] {
+  const { catalog, isReady, version } = options
+  const models = async (call: RouteCall): Promise<Reply> =>
+    jsonReply({ object: 'list', data: (await catalog.models(call.principal!)).map(modelBody) })
+  const model = async (call: RouteCall): Promise<Reply> => {
+    const id = call.params['id'] ?? ''
+    const found = (await catalog.models(call.principal!)).find((each) => each.id === id)
+    if (!found)
+      throw gatewayError('not_found', `Model '${id}' not found`, { details: { suggestions: catalog.suggestions(id) } })
+    return jsonReply(modelBody(found))
+  }
+  const health = async (): Promise<Reply> => {
+    const states = Object.entries(await options.health())
+    const healthy = states.every(([, up]) => up)
+    const subsystems = Object.fromEntries(states.map(([name, up]) => [name, { status: up ? 'healthy' : 'unhealthy' }]))
+    return jsonReply(
+      { status: healthy ? 'healthy' : 'unhealthy', version, subsystems },
+      { status: healthy ? 200 : 503 },
+    )
+  }
+  // A database that is away does not stop traffic, so it does not make the gateway unready either.
+  const ready = (): Reply =>
+    isReady() ? jsonReply({ status: 'ready' }) : jsonReply({ status: 'stopping' }, { status: 503 })
+  const docs = (call: RouteCall): Reply => {
+    const asset = options.docs(call.params['asset'] ?? '')
+    if (!asset) throw gatewayError('not_found', `No such path: ${call.path}`)
+    return { status: 200, headers: { 'content-type': asset.contentType }, body: asset.body }
+  }
+  return [
+    ...apiPrefixes.flatMap((prefix): Route[] => [
+      {
+        method: 'GET',
+        path: `${prefix}/models`,
+        scope: 'models',
+        summary: 'List the models you may use',
+        handle: models,
+      },
+      // Model names contain slashes.
+      { method: 'GET', path: `${prefix}/models/*id`, scope: 'models', summary: 'Show a model', handle: model },
+    ]),
+    open('/health', 'State of the gateway and its subsystems', health),
+    open('/health/live', 'The process runs', () => jsonReply({ status: 'alive' })),
+    open('/health/ready', 'The gateway takes requests', ready),
+    open('/openapi.json', 'This API as an OpenAPI document', () => jsonReply(options.openApi())),
+    open('/api/docs', 'Documentation of this API', docs),
+    open('/api/docs/:asset', 'Files of the documentation', docs),
+    ...(options.prometheus
+      ? [
+          open('/metrics', 'Metrics for Prometheus', async () => ({
+            status: 200,
+            headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
+            body: await options.prometheus!(),
+          })),
+        ]
+      : []),
+  ]
+}
+
+/** A model in OpenAI's shape, and our fields. */
+function modelBody(model: ModelInfo & { readonly provider: string }): JsonObject {
+  const { prices } = model
+  return {
+    id: model.id,
+    object: 'model',
+    created: model.created ?? 0,
+    owned_by: model.ownedBy ?? model.provider,
+    ...(model.name !== undefined && { name: model.name }),
+    provider: model.provider,
+    ...(model.contextLength !== undefined && { context_length: model.contextLength }),
+    ...(model.maxOutputTokens !== undefined && { max_output_tokens: model.maxOutputTokens }),
+    ...(model.inputModalities && { input_modalities: model.inputModalities }),
+    ...(model.outputModalities && { output_modalities: model.outputModalities }),
+    ...(model.supportedParameters && { supported_parameters: model.supportedParameters }),
+    ...(prices && {
+      pricing: {
+        input_per_million: prices.input / 1_000_000,
+        output_per_million: prices.output / 1_000_000,
+        ...(prices.cachedInput !== undefined && { cached_input_per_million: prices.cachedInput / 1_000_000 }),
+        ...(prices.cacheWrite !== undefined && { cache_write_per_million: prices.cacheWrite / 1_000_000 }),
+        ...(prices.request !== undefined && { per_request: prices.request / 1_000_000 }),
+      },
+    }),
+  }
+}
+
+/** A route open to everybody. */
+function open(path: string, summary: string, handle: Route['handle']): Route {
+  return { method: 'GET', path, scope: null, summary, handle }
+}

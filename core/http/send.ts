@@ -1,0 +1,105 @@
+import type { ServerResponse } from 'node:http'
+import type { Clock, Reply, RunResult } from '../contract/plugin.ts'
+
+/** A comment that no event-stream client sees, so that nobody on the way takes a thinking model for a dead connection. */
+const keepAliveComment = ': keep-alive\n\n'
+
+/** Writes a whole answer. */
+export function sendBody(
+  response: ServerResponse,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: string | Uint8Array,
+): void {
+  if (response.headersSent || response.destroyed) return
+  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+  response.end(body)
+}
+
+/** Writes the reply of a plugin or of the kernel that is no model output. */
+export function sendReply(response: ServerResponse, reply: Reply, headers: Readonly<Record<string, string>>): void {
+  const { body } = reply
+  const raw = typeof body === 'string' || body instanceof Uint8Array
+  sendBody(
+    response,
+    reply.status,
+    { 'content-type': 'application/json; charset=utf-8', ...headers, ...lowerCased(reply.headers) },
+    raw ? body : JSON.stringify(body ?? {}),
+  )
+}
+
+/** Header names in lower case, so that one of a plugin replaces ours instead of doubling it. */
+function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+/**
+ * Writes the answer of an exchange. A stream is pulled only as fast as the client reads it, kept alive through silences,
+ * and left when the client goes. Resolves when the last byte is handed over or the client is gone.
+ */
+export async function sendResult(
+  response: ServerResponse,
+  result: RunResult,
+  headers: Readonly<Record<string, string>>,
+  options: { readonly clock: Clock; readonly keepAliveIntervalMs: number },
+): Promise<void> {
+  if (!result.stream) {
+    sendBody(response, result.status, { ...headers, ...lowerCased(result.headers) }, result.body ?? '')
+    return
+  }
+  const iterator = result.stream[Symbol.asyncIterator]()
+  if (response.destroyed) {
+    await iterator.return?.()
+    return
+  }
+  let gone = false
+  let wakeDrain: (() => void) | undefined
+  response.on('drain', () => wakeDrain?.())
+  response.on('close', () => {
+    gone = true
+    wakeDrain?.()
+    void iterator.return?.()
+  })
+  const silence = { sinceMs: options.clock.monotonicMs() }
+  const stopKeepAlive = keepAlive(response, options, silence, () => wakeDrain !== undefined)
+  response.writeHead(result.status, { ...headers, ...lowerCased(result.headers) })
+  try {
+    for (;;) {
+      const { done, value } = await iterator.next()
+      if (done || gone) break
+      silence.sinceMs = options.clock.monotonicMs()
+      if (response.write(value)) continue
+      await new Promise<void>((resolve) => {
+        wakeDrain = resolve
+        if (gone) resolve()
+      })
+      wakeDrain = undefined
+    }
+  } finally {
+    stopKeepAlive()
+    if (!gone) response.end()
+  }
+}
+
+/** Writes a comment after each interval of silence, but never onto a line that is blocked. Returns what stops it. */
+function keepAlive(
+  response: ServerResponse,
+  { clock, keepAliveIntervalMs }: { readonly clock: Clock; readonly keepAliveIntervalMs: number },
+  silence: { sinceMs: number },
+  isBlocked: () => boolean,
+): () => void {
+  let cancel: () => void
+  // One timer that looks back, instead of one set anew for every piece.
+  const watch = (delayMs: number): void => {
+    cancel = clock.after(delayMs, () => {
+      const nowMs = clock.monotonicMs()
+      if (nowMs - silence.sinceMs >= keepAliveIntervalMs) {
+        if (!isBlocked()) response.write(keepAliveComment)
+        silence.sinceMs = nowMs
+      }
+      watch(silence.sinceMs + keepAliveIntervalMs - nowMs)
+    })
+  }
+  watch(keepAliveIntervalMs)
+  return () => cancel()
+}

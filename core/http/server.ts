@@ -1,0 +1,93 @@
+import { createServer } from 'node:http'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { gatewayError } from '../contract/errors.ts'
+import type { Pipeline } from '../pipeline/run.ts'
+import type { App } from './app.ts'
+
+/** How long aborted exchanges get to settle and to write their last words. */
+const lastWordsMs = 2_000
+/** Pause between two looks at whether the last connections are gone. */
+const pollMs = 20
+
+/** The listening side of the gateway: the public port, and the control socket. */
+export class HttpServer {
+  readonly #app: App
+  readonly #pipeline: Pipeline
+  readonly #servers: Server[] = []
+
+  constructor(app: App, pipeline: Pipeline) {
+    this.#app = app
+    this.#pipeline = pipeline
+  }
+
+  /**
+   * Listens on the public port; 0 takes a free one.
+   *
+   * @throws the system's error, `EADDRINUSE` for one
+   */
+  async listen(
+    host: string,
+    port: number,
+  ): Promise<{ readonly host: string; readonly port: number; readonly url: string }> {
+    const server = await this.#open(this.#app.callback, (each) => each.listen(port, host))
+    const bound = (server.address() as AddressInfo).port
+    const shown = host.includes(':') ? `[${host}]` : host
+    return { host, port: bound, url: `http://${shown}:${bound}` }
+  }
+
+  /** Listens on a Unix socket, for the operator's own commands. */
+  async listenLocal(path: string): Promise<void> {
+    await this.#open(this.#app.localCallback, (each) => each.listen(path))
+  }
+
+  /**
+   * Takes no new work, waits for open exchanges up to `timeoutMs`, aborts the rest with a typed error, and closes all
+   * connections when the last words are written. Safe to call twice.
+   */
+  async drain(timeoutMs: number): Promise<void> {
+    this.#app.refuseNewWork()
+    for (const server of this.#servers) server.close()
+    await this.#within(this.#pipeline.idle(), timeoutMs)
+    if (this.#pipeline.open > 0) {
+      this.#pipeline.abortAll(gatewayError('shutting_down', 'The gateway is stopping'))
+      await this.#within(this.#pipeline.idle(), lastWordsMs)
+    }
+    for (let waitedMs = 0; waitedMs < lastWordsMs; waitedMs += pollMs) {
+      for (const server of this.#servers) server.closeIdleConnections()
+      if ((await this.#connections()) === 0) break
+      await this.#within(new Promise(() => {}), pollMs)
+    }
+    for (const server of this.#servers) server.closeAllConnections()
+  }
+
+  async #connections(): Promise<number> {
+    const counts = this.#servers.map(
+      (server) => new Promise<number>((resolve) => server.getConnections((error, count) => resolve(error ? 0 : count))),
+    )
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)
+  }
+
+  #open(callback: App['callback'], listen: (server: Server) => void): Promise<Server> {
+    const server = createServer(callback)
+    server.on('clientError', this.#app.clientError)
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.once('listening', () => {
+        server.off('error', reject)
+        this.#servers.push(server)
+        resolve(server)
+      })
+      listen(server)
+    })
+  }
+
+  /** Waits for `work`, but not longer than this in real time: a stopped test clock must not keep a process from ending. */
+  #within(work: Promise<unknown>, limitMs: number): Promise<unknown> {
+    let timer: NodeJS.Timeout
+    const limit = new Promise((resolve) => {
+      timer = setTimeout(resolve, limitMs)
+    })
+    return Promise.race([work, limit]).finally(() => clearTimeout(timer))
+  }
+}

@@ -1,0 +1,197 @@
+/** Checks request bodies against the schemas of `schemas/`. */
+
+import { Ajv } from 'ajv'
+import type { ErrorObject, ValidateFunction } from 'ajv'
+import type { Dialect, JsonObject } from '../contract/canonical.ts'
+import { gatewayError } from '../contract/errors.ts'
+import type { GatewayError } from '../contract/errors.ts'
+import type { Schema } from '../contract/options.ts'
+import { withoutUnions } from './request-schema.ts'
+import { mapReferences, schemaLibrary } from './schemas.ts'
+
+/** One mistake in a body, as `details.errors` lists it. */
+export interface BodyError {
+  /** JSON path such as `messages[0].content`. */
+  readonly path: string
+  /** What is wrong there, to be read after the path: `must be at most 2`. */
+  readonly message: string
+}
+
+/** The schema of each dialect's request body, by its name in the library. */
+export const requestSchemas: Readonly<Record<Dialect, string>> = {
+  chat: 'ChatCompletionRequest',
+  responses: 'ResponseRequest',
+  completions: 'CompletionRequest',
+  embeddings: 'EmbeddingRequest',
+}
+
+/** Most mistakes listed for one body: one per top-level field, since each costs another run of the validator. */
+const mostErrors = 10
+/** Longest path or quoted value in an error, in UTF-16 units: both may be the client's own text. */
+const longestQuote = 200
+
+/** Our own keyword beside `pattern`: the mistake in words. */
+const patternMessage = 'x-message'
+
+interface BodyValidator {
+  readonly required: readonly string[]
+  readonly validate: ValidateFunction
+}
+
+const validators = compile()
+
+function compile(): Readonly<Record<Dialect, BodyValidator>> {
+  const ajv = new Ajv({ strict: true, strictTypes: false, strictRequired: false, allowUnionTypes: true, verbose: true })
+  const definitions = withoutUnions(schemaLibrary())
+  ajv.addVocabulary([patternMessage])
+  ajv.addSchema({ $id: 'library', definitions })
+  return Object.fromEntries(
+    Object.entries(requestSchemas).map(([dialect, name]) => {
+      const { required = [], ...root } = definitions[name]!
+      const schema = mapReferences<Schema>(root, (reference) => `library${reference}`)
+      return [dialect, { required, validate: ajv.compile(schema) }]
+    }),
+  ) as unknown as Record<Dialect, BodyValidator>
+}
+
+/**
+ * Checks a parsed request body. Null stands for absent in every optional field; unknown fields, content parts and items
+ * pass. `model` is not required here: a default may be configured.
+ *
+ * Throws `invalid_request_error` with `param` = the JSON path of the first mistake and `details.errors`, at most one per
+ * top-level field. Called by the HTTP layer for every model call, before the dialect reads the body.
+ */
+export function validateBody(dialect: Dialect, body: unknown): asserts body is JsonObject {
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw gatewayError('invalid_request_error', 'The request body must be a JSON object', {
+      details: { errors: [{ path: '', message: 'must be an object' }] },
+    })
+  const fields = body as JsonObject
+  const { required, validate } = validators[dialect]
+  if (required.every((name) => isPresent(fields, name)) && validate(fields)) return
+  throw invalidBody(collectErrors(fields, validators[dialect]))
+}
+
+/** The error for a body with these mistakes; at least one. */
+export function invalidBody(errors: readonly BodyError[]): GatewayError {
+  const [first] = errors
+  const message = first === undefined ? 'The request body is not valid' : `${first.path} ${first.message}`.trim()
+  return gatewayError('invalid_request_error', message, { param: first?.path, details: { errors } })
+}
+
+function isPresent(fields: JsonObject, name: string): boolean {
+  return Object.hasOwn(fields, name) && fields[name] !== null
+}
+
+/**
+ * The first mistake of each top-level field. ajv's `allErrors` is not used: it would list every element of a hostile
+ * array. Instead the field at fault is left out and the rest is checked again.
+ */
+function collectErrors(body: JsonObject, { required, validate }: BodyValidator): BodyError[] {
+  const missing = required.filter((name) => !isPresent(body, name))
+  const errors: BodyError[] = missing.map((path) => ({ path, message: 'is required' }))
+  const rest = Object.fromEntries(Object.entries(body).filter(([name]) => !missing.includes(name)))
+  while (errors.length < mostErrors && !validate(rest)) {
+    const [error, field] = firstError(validate.errors ?? [], rest)
+    errors.push(error)
+    if (field === undefined) break
+    delete rest[field]
+  }
+  return errors
+}
+
+/** The cause among ajv's errors, and the top-level field it is in. `if` errors only repeat that a member did not match. */
+function firstError(errors: readonly ErrorObject[], body: JsonObject): [BodyError, string | undefined] {
+  const error = errors.find(({ keyword }) => keyword !== 'if')
+  if (error === undefined) return [{ path: '', message: 'is not valid' }, undefined]
+  const keys = pointerKeys(error.instancePath)
+  const extra = error.params as { readonly missingProperty?: string; readonly additionalProperty?: string }
+  const child = extra.missingProperty ?? extra.additionalProperty
+  const path = jsonPath(child === undefined ? keys : [...keys, child], body)
+  return [{ path, message: describe(error) }, keys[0] ?? child]
+}
+
+function pointerKeys(pointer: string): string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
+/** `['messages', '0', 'content']` as `messages[0].content`; keys that are no plain words are quoted. */
+function jsonPath(keys: readonly string[], body: JsonObject): string {
+  let path = ''
+  let value: unknown = body
+  for (const key of keys) {
+    if (Array.isArray(value)) path += `[${key}]`
+    else if (/^[A-Za-z_$][\w$-]*$/.test(key)) path += path === '' ? key : `.${key}`
+    else path += `[${JSON.stringify(key.toWellFormed())}]`
+    value = typeof value === 'object' && value !== null ? (value as JsonObject)[key] : undefined
+  }
+  return shorten(path)
+}
+
+function shorten(text: string): string {
+  return text.length <= longestQuote ? text : `${text.slice(0, longestQuote).toWellFormed()}...`
+}
+
+/** What ajv found, in words. */
+function describe({ keyword, params, schema, parentSchema, data, message }: ErrorObject): string {
+  const limit = (params as { readonly limit?: number }).limit
+  const items = limit === 1 ? 'item' : 'items'
+  switch (keyword) {
+    case 'required':
+      return 'is required'
+    case 'additionalProperties':
+      return `is not a known key; known are ${Object.keys((parentSchema as Schema).properties ?? {}).join(', ')}`
+    case 'type':
+      return `must be ${typeNames(schema as string | readonly string[])}`
+    case 'enum':
+    case 'const':
+      return `must be ${alternatives([schema].flat().filter((value) => value !== null))}${got(data)}`
+    case 'minimum':
+      return `must be at least ${limit}`
+    case 'maximum':
+      return `must be at most ${limit}`
+    case 'minItems':
+      return `must have at least ${limit} ${items}`
+    case 'maxItems':
+      return `must have at most ${limit} ${items}`
+    case 'minLength':
+      return 'must not be empty'
+    case 'maxLength':
+      return `must be at most ${limit} characters long`
+    case 'pattern':
+      return (parentSchema as { readonly [patternMessage]?: string })[patternMessage] ?? 'is not valid'
+    default:
+      return message ?? 'is not valid'
+  }
+}
+
+const articles: Readonly<Record<string, string>> = {
+  string: 'a string',
+  number: 'a number',
+  integer: 'an integer',
+  boolean: 'a boolean',
+  array: 'an array',
+  object: 'an object',
+}
+
+/** Null is left out: it only means absent. */
+function typeNames(types: string | readonly string[]): string {
+  return [types]
+    .flat()
+    .filter((type) => type !== 'null')
+    .map((type) => articles[type] ?? type)
+    .join(' or ')
+}
+
+function alternatives(values: readonly unknown[]): string {
+  return values.length === 1
+    ? JSON.stringify(values[0])
+    : `one of ${values.map((value) => JSON.stringify(value)).join(', ')}`
+}
+
+function got(value: unknown): string {
+  return typeof value === 'string' ? `, not ${JSON.stringify(shorten(value.toWellFormed()))}` : ''
+}

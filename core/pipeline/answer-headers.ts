@@ -1,0 +1,35 @@
+import type { Usage } from '../contract/canonical.ts'
+import type { ExchangeState } from './exchange.ts'
+
+/** Headers every answer of a model carries. `Server-Timing` tells the gateway's own share from the upstream's. */
+export function answerHeaders(exchange: ExchangeState): Record<string, string> {
+  const { clock } = exchange.services
+  const attempt = exchange.attempts.at(-1)
+  const upstreamMs = exchange.attempts.reduce(
+    (sum, { startedMs, firstEventMs, endedMs }) =>
+      sum + ((exchange.request.stream ? (firstEventMs ?? endedMs) : endedMs) ?? clock.monotonicMs()) - startedMs,
+    0,
+  )
+  const gatewayMs = clock.monotonicMs() - exchange.startedMs - upstreamMs
+  return {
+    ...(attempt && { 'x-provider': attempt.target.provider, 'x-model': headerText(attempt.target.model) }),
+    'x-hadrian-attempts': String(exchange.attempts.length),
+    'server-timing': `gateway;dur=${Math.max(0, gatewayMs).toFixed(2)}, upstream;dur=${upstreamMs.toFixed(2)}`,
+  }
+}
+
+/** Headers of an answer whose tokens are known when it goes out. */
+export function usageHeaders(usage: Usage | undefined): Record<string, string> {
+  if (!usage) return {}
+  const costMicros = usage.costMicros ?? usage.reportedCostMicros
+  return {
+    'x-input-tokens': String(usage.inputTokens),
+    'x-output-tokens': String(usage.outputTokens),
+    ...(costMicros !== undefined && { 'x-cost-micros': String(costMicros) }),
+  }
+}
+
+/** Model names come from clients: whatever a header cannot carry is percent-encoded. */
+function headerText(text: string): string {
+  return /^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text.toWellFormed())
+}

@@ -1,0 +1,234 @@
+import type { FinishReason, GenerateRequest, StreamEvent, Usage } from '../contract/canonical.ts'
+import type { GatewayError } from '../contract/errors.ts'
+import { gatewayError, isGatewayError } from '../contract/errors.ts'
+import type { Attempt, AttemptRecord, Target } from '../contract/plugin.ts'
+import type { UpstreamRecord } from '../dialects/dialect.ts'
+import type { ExchangeState } from './exchange.ts'
+import type { ProviderReply } from './provider-reply.ts'
+import type { ProviderInstance } from './services.ts'
+import { openAnswer } from './answer.ts'
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+/**
+ * One try of one target: sends the request, watches every event of the answer go by, and says at the end what it used.
+ * Whatever ends it (the answer's end, a failure, the client's leaving), it is closed once.
+ */
+export class AttemptRun implements Attempt {
+  readonly exchange: ExchangeState
+  readonly instance: ProviderInstance
+  readonly target: Target
+  readonly number: number
+  readonly record: Mutable<AttemptRecord>
+  readonly done: Promise<AttemptRecord>
+  readonly span: ReturnType<ExchangeState['services']['telemetry']['attemptSpan']>
+  #request: GenerateRequest
+  #edited: boolean
+  #resolveDone!: (record: AttemptRecord) => void
+  #usage: Usage | undefined
+  #outputCharacters = 0
+  #sent = false
+  #finishReason: FinishReason | undefined
+  #responseModel: string | undefined
+  #responseId: string | undefined
+
+  /** @param call the request of the dispatch call, and whether it differs from what the client sent */
+  constructor(
+    exchange: ExchangeState,
+    instance: ProviderInstance,
+    target: Target,
+    call: { readonly request: GenerateRequest; readonly edited: boolean },
+  ) {
+    const { clock, telemetry } = exchange.services
+    this.exchange = exchange
+    this.instance = instance
+    this.target = target
+    this.number = exchange.attempts.length + 1
+    this.#request = call.request
+    this.#edited = call.edited
+    this.record = { target, startedMs: clock.monotonicMs() }
+    this.done = new Promise((resolve) => {
+      this.#resolveDone = resolve
+    })
+    this.span = telemetry.tracing
+      ? telemetry.attemptSpan(exchange.span, {
+          operation: exchange.operation,
+          provider: target.provider,
+          providerType: instance.type,
+          model: target.model,
+          stream: call.request.stream,
+          request: call.request,
+          number: this.number,
+        })
+      : undefined
+    exchange.open(this)
+  }
+
+  get request(): GenerateRequest {
+    return this.#request
+  }
+
+  /** The request is not what the client's own bytes say. */
+  get edited(): boolean {
+    return this.#edited
+  }
+
+  edit(change: (request: GenerateRequest) => GenerateRequest): void {
+    const changed = change(this.#request)
+    this.#edited ||= changed !== this.#request
+    this.#request = changed
+  }
+
+  /** Calls the provider. Resolves at the first event of the answer; until then another target can still take over. */
+  async send(): Promise<ProviderReply> {
+    try {
+      return await openAnswer(this)
+    } catch (error) {
+      throw this.fail(error)
+    }
+  }
+
+  /** The request is on its way: from now on the upstream may bill it. */
+  markSent(): void {
+    this.#sent = true
+  }
+
+  /**
+   * Looks at the events of one record.
+   *
+   * @returns the events to pass on, and the failure that an `error` event among them means
+   */
+  watch(events: readonly StreamEvent[]): { readonly events: readonly StreamEvent[]; readonly failure?: GatewayError } {
+    let special = false
+    for (const event of events) {
+      switch (event.type) {
+        case 'text':
+          this.#outputCharacters += event.text.length
+          break
+        case 'reasoning':
+          this.#outputCharacters += (event.text?.length ?? 0) + (event.summary?.length ?? 0)
+          break
+        case 'tool_call':
+          this.#outputCharacters += (event.arguments?.length ?? 0) + (event.name?.length ?? 0)
+          break
+        case 'start':
+          this.#responseModel ??= event.model
+          this.#responseId ??= event.id
+          break
+        case 'usage':
+          this.#usage = { ...this.#usage, ...event.usage }
+          break
+        case 'finish':
+          this.#finishReason = event.reason
+          this.exchange.finishReason = event.reason
+          break
+        case 'warning':
+        case 'error':
+          special = true
+          break
+        case 'part':
+          break
+      }
+    }
+    if (events.length > 0) this.record.firstEventMs ??= this.exchange.services.clock.monotonicMs()
+    return special ? this.#withoutSpecial(events) : { events }
+  }
+
+  /** The answer has ended by itself. Without a finish it was cut, however politely. */
+  complete(): void {
+    if (this.#finishReason === undefined && this.exchange.operation !== 'embeddings')
+      throw gatewayError(
+        'provider_error',
+        'Upstream provider returned error: the answer ended before it was complete',
+        {
+          details: { provider: this.target.provider, upstream_status: null, upstream_code: null },
+          retryable: 'same',
+        },
+      )
+    this.close('completed')
+  }
+
+  /** Closes the attempt as failed, or as aborted if the client is why. Returns the error to throw. */
+  fail(error: unknown): GatewayError {
+    const shown = isGatewayError(error) ? error : gatewayError('internal_error', 'Internal error', { cause: error })
+    this.close(shown.code === 'request_cancelled' ? 'aborted' : 'failed', shown)
+    return shown
+  }
+
+  /** Ends the attempt: records outcome and usage. Only the first call counts. */
+  close(outcome: 'completed' | 'failed' | 'aborted', error?: GatewayError): void {
+    if (this.record.outcome !== undefined) return
+    const { exchange, record, target } = this
+    const { clock, telemetry } = exchange.services
+    record.outcome = outcome
+    record.endedMs = clock.monotonicMs()
+    if (error) record.error = error
+    const usage = this.#finalUsage(outcome)
+    if (usage) {
+      record.usage = usage
+      exchange.charge(usage)
+    }
+    exchange.closed(this)
+    const firstEventMs = record.firstEventMs === undefined ? undefined : record.firstEventMs - record.startedMs
+    telemetry.recordAttempt({
+      operation: exchange.operation,
+      provider: target.provider,
+      model: target.model,
+      outcome,
+      ...(error && { errorCode: error.code }),
+      durationMs: record.endedMs - record.startedMs,
+      ...(firstEventMs !== undefined && { firstEventMs }),
+      ...(usage && { usage }),
+    })
+    if (this.span)
+      telemetry.endAttemptSpan(this.span, {
+        ...(usage && { usage }),
+        ...(this.#finishReason && { finishReason: this.#finishReason }),
+        ...(this.#responseModel !== undefined && { responseModel: this.#responseModel }),
+        ...(this.#responseId !== undefined && { responseId: this.#responseId }),
+        ...(error && { error }),
+        ...(firstEventMs !== undefined && { firstEventMs }),
+      })
+    this.#resolveDone(record)
+  }
+
+  /**
+   * The provider's count, else an estimate that says so: of a complete answer, of what came before a cut, and of the
+   * input of a call the client left. A call that failed before it gave anything is free.
+   */
+  #finalUsage(outcome: 'completed' | 'failed' | 'aborted'): Usage | undefined {
+    const owed = outcome === 'completed' || this.#outputCharacters > 0 || (outcome === 'aborted' && this.#sent)
+    const counted = this.#usage
+    if (!counted && !owed) return undefined
+    const usage: Usage =
+      counted && (outcome === 'completed' || counted.outputTokens > 0)
+        ? counted
+        : {
+            inputTokens: counted?.inputTokens || this.exchange.estimateInputTokens(this.#request),
+            outputTokens: Math.ceil(this.#outputCharacters / 4),
+            ...(counted?.cachedInputTokens !== undefined && { cachedInputTokens: counted.cachedInputTokens }),
+            ...(counted?.cacheWriteTokens !== undefined && { cacheWriteTokens: counted.cacheWriteTokens }),
+            estimated: true,
+          }
+    const costMicros = this.exchange.services.catalog.price(this.target, usage)
+    return costMicros === undefined ? usage : { ...usage, costMicros }
+  }
+
+  #withoutSpecial(events: readonly StreamEvent[]): {
+    readonly events: readonly StreamEvent[]
+    readonly failure?: GatewayError
+  } {
+    const kept: StreamEvent[] = []
+    for (const event of events) {
+      if (event.type === 'error') return { events: kept, failure: event.error }
+      if (event.type === 'warning') this.exchange.warn(event.warning)
+      else kept.push(event)
+    }
+    return { events: kept }
+  }
+}
+
+/** A record of a transport that has none: events alone. */
+export function bareRecord(events: readonly StreamEvent[]): UpstreamRecord {
+  return { data: '', events }
+}

@@ -1,0 +1,99 @@
+import type { GenerateRequest } from '../contract/canonical.ts'
+import { gatewayError } from '../contract/errors.ts'
+import type { Catalog, Principal, Target } from '../contract/plugin.ts'
+import type { ProviderInstance } from './services.ts'
+import { mayUse } from './access.ts'
+
+/** A target that will not be tried, and who took it off the list. */
+export interface Excluded {
+  readonly target: string
+  readonly removedBy: string
+}
+
+export interface Candidates {
+  readonly targets: readonly Target[]
+  readonly excluded: readonly Excluded[]
+}
+
+/** Suffixes that change routing; they are stripped only where the whole name is unknown, since `llama3:8b` is a name. */
+const routingSuffixes = ['nitro', 'floor', 'online'] as const
+
+/**
+ * Expands `model` and `models` to targets, before anybody decides about access.
+ *
+ * @throws GatewayError `invalid_request_error` if no model is named, `routing_error` if none is known,
+ *   `model_not_allowed` if the principal may not use one of them, `unsupported` for a routing suffix
+ */
+export function expandCandidates(
+  request: GenerateRequest,
+  principal: Principal,
+  services: {
+    readonly catalog: Catalog
+    readonly providers: ReadonlyMap<string, ProviderInstance>
+    readonly defaultModel?: string | undefined
+  },
+): Candidates {
+  const names = requestedNames(request, services.defaultModel)
+  const targets: Target[] = []
+  const excluded: Excluded[] = []
+  const seen = new Set<string>()
+  for (const name of names) {
+    const found = services.catalog.resolve(name)
+    if (found.length === 0) excluded.push({ target: name, removedBy: unknownName(name) })
+    for (const target of found) {
+      if (!mayUse(principal, target))
+        throw gatewayError('model_not_allowed', `This key may not use the model "${name}"`, {
+          details: { model: name },
+        })
+      if (seen.has(target.name)) continue
+      seen.add(target.name)
+      const provider = services.providers.get(target.provider)
+      if (provider?.provider.capabilities.operations.includes(request.operation)) targets.push(target)
+      else
+        excluded.push({
+          target: target.name,
+          removedBy: `operation: ${target.provider} does not serve ${request.operation}`,
+        })
+    }
+  }
+  if (targets.length === 0) throw noTarget(names, excluded, services.catalog)
+  return { targets, excluded }
+}
+
+function requestedNames(request: GenerateRequest, defaultModel: string | undefined): readonly string[] {
+  const names = [...(request.model === undefined ? [] : [request.model]), ...(request.models ?? [])]
+  if (names.length === 0 && defaultModel !== undefined) names.push(defaultModel)
+  if (names.length === 0)
+    throw gatewayError('invalid_request_error', 'No model is named and the gateway has no default model', {
+      param: 'model',
+      details: { errors: [{ path: 'model', message: 'is required' }] },
+    })
+  return [...new Set(names)]
+}
+
+function unknownName(name: string): string {
+  const suffix = routingSuffixes.find((each) => name.endsWith(`:${each}`))
+  if (suffix)
+    throw gatewayError('unsupported', `The suffix ":${suffix}" is not served by this version of the gateway`, {
+      param: 'model',
+    })
+  return 'unknown model'
+}
+
+/** The error when nothing is left to try. Also used when hooks have taken every target off the list. */
+export function noTarget(names: readonly string[], excluded: readonly Excluded[], catalog: Catalog): Error {
+  const unknown = excluded.every(({ removedBy }) => removedBy === 'unknown model')
+  const [first] = names
+  return gatewayError(
+    'routing_error',
+    unknown ? `Model '${first}' not found` : `No target can serve the model '${first}'`,
+    {
+      param: 'model',
+      details: {
+        requested: names,
+        candidates: excluded.map(({ target, removedBy }) => ({ target, removed_by: removedBy })),
+        suggestions: [...new Set(names.flatMap((name) => catalog.suggestions(name)))].slice(0, 5),
+      },
+    },
+  )
+}

@@ -1,0 +1,248 @@
+import type { Span } from '@opentelemetry/api'
+import type {
+  Dialect,
+  GenerateRequest,
+  JsonObject,
+  Operation,
+  StreamEvent,
+  Usage,
+  Warning,
+} from '../contract/canonical.ts'
+import type {
+  AttemptRecord,
+  Exchange,
+  HookName,
+  Principal,
+  Reply,
+  ReplyInit,
+  StateKey,
+  Target,
+  TextSlots,
+} from '../contract/plugin.ts'
+import type { Step } from '../boot/plan.ts'
+import type { GatewayError } from '../contract/errors.ts'
+import type { AttemptRun } from './attempt.ts'
+import type { Candidates, Excluded } from './candidates.ts'
+import type { ActivePlugins } from './request-plugins.ts'
+import type { PipelineServices } from './services.ts'
+import { mayUse } from './access.ts'
+import { promptTexts, textSlots } from './texts.ts'
+
+/** What an exchange is made of. */
+export interface ExchangeInit {
+  readonly id: string
+  readonly requestId: string
+  readonly operation: Operation
+  readonly dialect: Dialect
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly principal: Principal
+  readonly request: GenerateRequest
+  /** The client's body, parsed. */
+  readonly body: JsonObject
+  /** The client's body as it came, for byte passthrough; absent without HTTP. */
+  readonly bytes: Uint8Array | undefined
+  readonly active: ActivePlugins
+  /** Monotonic milliseconds when the request came in. */
+  readonly startedMs: number
+  readonly span: Span | undefined
+}
+
+const nothing: Readonly<Record<string, unknown>> = {}
+
+/** The kernel's side of an {@link Exchange}: plugins see the interface, the pipeline works with this class. */
+export class ExchangeState implements Exchange {
+  readonly id: string
+  /** What errors show to the client; it may be of the client's choosing, so nothing is counted by it. */
+  readonly requestId: string
+  readonly operation: Operation
+  readonly dialect: Dialect
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly principal: Principal
+  readonly body: JsonObject
+  readonly bytes: Uint8Array | undefined
+  readonly active: ActivePlugins
+  readonly startedMs: number
+  readonly startedAt: number
+  readonly span: Span | undefined
+  readonly services: PipelineServices
+  readonly controller = new AbortController()
+  readonly attempts: AttemptRecord[] = []
+  readonly warnings: Warning[] = []
+  readonly excluded: Excluded[] = []
+  readonly responseHeaders: Record<string, string> = {}
+  /** Plugins and hooks that ran, in order; kept only if the client asked for metadata. */
+  readonly ran: string[] | undefined
+  /** A hook has replaced the request, so the client's bytes no longer say what to send. */
+  edited = false
+  /** A hook has read the prompts: what it judged must be what is sent, hence parsed and written again. */
+  inspected = false
+  /** Monotonic milliseconds when the first event was ready for the client. */
+  firstEventMs: number | undefined
+  /** The plugin that answered or refused. */
+  answeredBy: string | undefined
+  finishReason: string | undefined
+  #request: GenerateRequest
+  #targets: readonly Target[] = []
+  #usages: Usage[] = []
+  readonly #open = new Set<AttemptRun>()
+  #state: Map<StateKey<unknown>, unknown> | undefined
+
+  constructor(init: ExchangeInit, services: PipelineServices) {
+    this.id = init.id
+    this.requestId = init.requestId
+    this.operation = init.operation
+    this.dialect = init.dialect
+    this.headers = init.headers
+    this.principal = init.principal
+    this.body = init.body
+    this.bytes = init.bytes
+    this.active = init.active
+    this.startedMs = init.startedMs
+    this.startedAt = services.clock.now()
+    this.span = init.span
+    this.services = services
+    this.#request = init.request
+    this.ran = init.headers['x-hadrian-metadata'] === 'enabled' ? [] : undefined
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal
+  }
+
+  get request(): GenerateRequest {
+    return this.#request
+  }
+
+  edit(change: (request: GenerateRequest) => GenerateRequest): void {
+    const changed = change(this.#request)
+    if (changed === this.#request) return
+    this.#request = changed
+    this.edited = true
+  }
+
+  texts(): TextSlots {
+    this.inspected = true
+    return textSlots(
+      () => this.#request,
+      (request) => this.edit(() => request),
+    )
+  }
+
+  get targets(): readonly Target[] {
+    return this.#targets
+  }
+
+  /** Drops what the principal may not use, so that nothing a router adds can escape access control. */
+  set targets(targets: readonly Target[]) {
+    const kept = targets.filter((target) => mayUse(this.principal, target))
+    for (const target of this.#targets)
+      if (!kept.includes(target) && !this.excluded.some(({ target: name }) => name === target.name))
+        this.excluded.push({ target: target.name, removedBy: 'route' })
+    this.#targets = kept
+  }
+
+  /** Sets the list to start from. Every target on it has passed access control. */
+  begin({ targets, excluded }: Candidates): void {
+    this.#targets = targets
+    this.excluded.push(...excluded)
+  }
+
+  exclude(target: Target, removedBy: string): void {
+    this.excluded.push({ target: target.name, removedBy })
+    this.#targets = this.#targets.filter((other) => other !== target)
+  }
+
+  get usage(): Usage | undefined {
+    return this.#usages.length > 1 ? this.#usages.reduce(addUsage) : this.#usages[0]
+  }
+
+  /** Registers an attempt that has begun. Called by the attempt itself. */
+  open(attempt: AttemptRun): void {
+    this.attempts.push(attempt.record)
+    this.#open.add(attempt)
+  }
+
+  /** Called by the attempt itself. */
+  closed(attempt: AttemptRun): void {
+    this.#open.delete(attempt)
+  }
+
+  /** Ends attempts whose answer nobody will read to its end, and their upstream calls. */
+  closeAttempts(reason: GatewayError): void {
+    if (this.#open.size === 0) return
+    this.controller.abort(reason)
+    for (const attempt of this.#open) attempt.fail(reason)
+  }
+
+  /** Adds what one call used. */
+  charge(usage: Usage): void {
+    this.#usages.push(usage)
+  }
+
+  warn(warning: Warning): void {
+    if (!this.warnings.some(({ code, message }) => code === warning.code && message === warning.message))
+      this.warnings.push(warning)
+  }
+
+  get<T>(key: StateKey<T>): T | undefined {
+    return this.#state?.get(key) as T | undefined
+  }
+
+  set<T>(key: StateKey<T>, value: T): void {
+    ;(this.#state ??= new Map()).set(key, value)
+  }
+
+  header(name: string, value: string): void {
+    this.responseHeaders[name] = value
+  }
+
+  reply(text: string, init: ReplyInit = {}): Reply {
+    const events: StreamEvent[] = [
+      { type: 'start' },
+      { type: 'text', text },
+      { type: 'usage', usage: init.usage ?? { inputTokens: 0, outputTokens: 0 } },
+      { type: 'finish', reason: 'stop' },
+    ]
+    return {
+      status: init.status ?? 200,
+      headers: init.headers ?? {},
+      events: (async function* () {
+        yield* events
+      })(),
+    }
+  }
+
+  /** Whether a step's plugin takes part in this exchange. */
+  isActive({ requestable }: Step<HookName>): boolean {
+    return !requestable || this.active.has(requestable.id)
+  }
+
+  /** The steps of a hook that take part. The plan's own array, uncopied, if all do. */
+  steps<H extends HookName>(hook: H): readonly Step<H>[] {
+    const steps = this.services.plan.steps[hook] as readonly Step<H>[]
+    return steps.every((step) => this.isActive(step)) ? steps : steps.filter((step) => this.isActive(step))
+  }
+
+  /** The params of a step's plugin for this exchange. */
+  paramsOf({ requestable }: Step<HookName>): Readonly<Record<string, unknown>> {
+    return (requestable && this.active.get(requestable.id)) ?? nothing
+  }
+
+  /** Input tokens by the rule of thumb of four characters each; a provider's own count replaces it. */
+  estimateInputTokens(request: GenerateRequest = this.#request): number {
+    let characters = 0
+    for (const text of promptTexts(request)) characters += text.length
+    return Math.ceil(characters / 4)
+  }
+}
+
+/** The sum of two usages, field by field. */
+function addUsage(left: Usage, right: Usage): Usage {
+  const sum: Record<string, unknown> = { ...left, native: undefined }
+  for (const [name, value] of Object.entries(right)) {
+    const before = sum[name]
+    if (typeof value === 'number') sum[name] = (typeof before === 'number' ? before : 0) + value
+    else if (value === true) sum[name] = true
+  }
+  return sum as unknown as Usage
+}

@@ -1,0 +1,89 @@
+import type { HookName } from '../contract/plugin.ts'
+import { GatewayError, gatewayError, isGatewayError } from '../contract/errors.ts'
+import type { Step } from '../boot/plan.ts'
+import type { ExchangeState } from './exchange.ts'
+import type { PipelineServices } from './services.ts'
+
+/** What a hook call needs of its surroundings; an exchange, or a call that is none yet. */
+export interface HookScope {
+  readonly services: PipelineServices
+  readonly span?: ExchangeState['span']
+  readonly ran?: string[] | undefined
+}
+
+/**
+ * Calls one hook: stamps what it throws with plugin and hook, holds its promise to the plugin's deadline, and makes a
+ * span for it. A hook that returns no promise costs none. A failing hook of a plugin with `failure = "open"` is skipped
+ * with a warning in the log; its refusals (a `GatewayError` below 500) still count.
+ *
+ * @throws GatewayError always with `plugin` and `hook` set
+ */
+export function callHook<T>(scope: HookScope, step: Step<HookName>, invoke: () => T | Promise<T>): T | Promise<T> {
+  scope.ran?.push(`${step.hook} ${step.plugin}`)
+  let result: T | Promise<T>
+  try {
+    result = invoke()
+  } catch (error) {
+    return skipOrThrow(scope, step, error) as T
+  }
+  return isPromise(result) ? watch(scope, step, result) : result
+}
+
+/** Calls a hook whose time is the upstream's: no deadline of its own. */
+export async function callUntimedHook<T>(scope: HookScope, step: Step<HookName>, invoke: () => Promise<T>): Promise<T> {
+  scope.ran?.push(`${step.hook} ${step.plugin}`)
+  const span = scope.services.telemetry.hookSpan(scope.span, step.plugin, step.hook)
+  try {
+    return await invoke()
+  } catch (error) {
+    throw stamp(error, step)
+  } finally {
+    scope.services.telemetry.endHookSpan(span)
+  }
+}
+
+/** Makes a {@link GatewayError} of whatever a hook threw, and says where it came from. */
+export function stamp(error: unknown, step: Pick<Step<HookName>, 'plugin' | 'hook'>): GatewayError {
+  const shown = isGatewayError(error) ? error : gatewayError('internal_error', 'Internal error', { cause: error })
+  shown.plugin ??= step.plugin
+  shown.hook ??= step.hook
+  return shown
+}
+
+async function watch<T>(scope: HookScope, step: Step<HookName>, result: Promise<T>): Promise<T> {
+  const { telemetry, clock } = scope.services
+  const span = telemetry.hookSpan(scope.span, step.plugin, step.hook)
+  const startedMs = clock.monotonicMs()
+  let failed = false
+  let cancelDeadline: (() => void) | undefined
+  try {
+    const deadline = new Promise<never>((_, reject) => {
+      cancelDeadline = clock.after(step.timeoutMs, () =>
+        reject(
+          gatewayError('internal_error', 'Internal error', {
+            cause: new Error(`no result after ${step.timeoutMs} ms`),
+          }),
+        ),
+      )
+    })
+    return await Promise.race([result, deadline])
+  } catch (error) {
+    failed = true
+    return skipOrThrow(scope, step, error) as T
+  } finally {
+    cancelDeadline?.()
+    telemetry.endHookSpan(span)
+    telemetry.recordHook(step.plugin, step.hook, clock.monotonicMs() - startedMs, failed)
+  }
+}
+
+function skipOrThrow(scope: HookScope, step: Step<HookName>, error: unknown): undefined {
+  const stamped = stamp(error, step)
+  if (step.failure === 'closed' || stamped.status < 500) throw stamped
+  scope.services.logger.warn({ plugin: step.plugin, hook: step.hook, error: stamped }, 'plugin failed and was skipped')
+  return undefined
+}
+
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof (value as { then?: unknown } | undefined)?.then === 'function'
+}

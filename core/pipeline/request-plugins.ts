@@ -1,0 +1,69 @@
+import type { GenerateRequest, PluginEntry } from '../contract/canonical.ts'
+import { gatewayError } from '../contract/errors.ts'
+import type { Plan, Requestable } from '../boot/plan.ts'
+import { nearest } from '../boot/spelling.ts'
+
+/** The plugins active for an exchange among those with `params`, each with its validated params. */
+export type ActivePlugins = ReadonlyMap<string, Readonly<Record<string, unknown>>>
+
+const none: ActivePlugins = new Map()
+
+/**
+ * Decides which plugins with `params` run for a request: the operator's `apply = "always"`, and what the client names in
+ * `plugins`. An entry replaces the operator's defaults; locked params overlay it.
+ *
+ * @throws GatewayError `invalid_request_error` with the JSON path, for an unknown id, a repeated one, or bad params
+ */
+export function activePlugins(plan: Plan, request: GenerateRequest): ActivePlugins {
+  if (plan.requestables.size === 0 && !request.plugins) return none
+  const active = new Map<string, Readonly<Record<string, unknown>>>()
+  for (const { id, settings, defaults } of plan.requestables.values())
+    if (settings.apply === 'always') active.set(id, defaults)
+  const named = new Set<string>()
+  for (const [index, entry] of (request.plugins ?? []).entries()) {
+    const path = `plugins[${index}]`
+    const requestable = plan.requestables.get(entry.id)
+    if (!requestable) throw unknownId(plan, entry.id, path)
+    if (named.has(entry.id)) throw invalid(`${path}.id`, `"${entry.id}" is named twice`)
+    named.add(entry.id)
+    if (entry.enabled === false) {
+      if (requestable.settings.apply === 'always' && !requestable.settings.clientMayDisable)
+        throw invalid(`${path}.enabled`, `"${entry.id}" cannot be disabled by a client of this gateway`)
+      active.delete(entry.id)
+    } else active.set(entry.id, paramsOf(requestable, entry, path))
+  }
+  return active
+}
+
+function paramsOf(requestable: Requestable, entry: PluginEntry, path: string): Readonly<Record<string, unknown>> {
+  const { id: _, enabled: __, ...sent } = entry
+  const { settings, defaults, validate } = requestable
+  const params: Record<string, unknown> = structuredClone(Object.keys(sent).length > 0 ? sent : defaults)
+  for (const name of settings.locked) if (name in settings.params) params[name] = settings.params[name]
+  if (!validate(params)) {
+    const errors = (validate.errors ?? []).map(({ instancePath, message, params: facts }) => ({
+      path: path + instancePath.replaceAll(/\/(\d+)/g, '[$1]').replaceAll('/', '.'),
+      message: `${message ?? 'is not valid'}${facts['additionalProperty'] === undefined ? '' : ` ("${String(facts['additionalProperty'])}")`}`,
+    }))
+    const [first] = errors
+    throw gatewayError('invalid_request_error', `${first?.path ?? path} ${first?.message ?? 'is not valid'}`, {
+      param: first?.path ?? path,
+      details: { errors },
+    })
+  }
+  return params
+}
+
+function unknownId(plan: Plan, id: string, path: string): Error {
+  const ids = [...plan.requestables.keys()]
+  const [near] = nearest(id, ids)
+  const hint = near === undefined ? '' : ` Did you mean "${near}"?`
+  return invalid(
+    `${path}.id`,
+    `No plugin "${id}" can be named by a client of this gateway.${hint} Available: ${ids.join(', ') || 'none'}`,
+  )
+}
+
+function invalid(path: string, message: string): Error {
+  return gatewayError('invalid_request_error', message, { param: path, details: { errors: [{ path, message }] } })
+}

@@ -1,0 +1,220 @@
+import type { Span } from '@opentelemetry/api'
+import type { Dialect, GenerateRequest, JsonObject, Operation } from '../contract/canonical.ts'
+import { errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
+import type { GatewayError } from '../contract/errors.ts'
+import type { HookName, Outcome, Principal, Reply, Run, RunResult } from '../contract/plugin.ts'
+import { dialects } from '../dialects/index.ts'
+import { expandCandidates } from './candidates.ts'
+import { dispatch } from './dispatch.ts'
+import { ExchangeState } from './exchange.ts'
+import { callHook } from './hooks.ts'
+import { activePlugins } from './request-plugins.ts'
+import { respond } from './respond.ts'
+import type { PipelineServices } from './services.ts'
+import { endingOf, Settlement } from './settle.ts'
+
+/** A model call whose caller is known and whose body is parsed and valid. */
+export interface ModelCall {
+  /** What accounting goes by: never chosen by the client. */
+  readonly id: string
+  /** What errors show to the client; default: the id. */
+  readonly requestId?: string
+  readonly operation: Operation
+  readonly dialect: Dialect
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly principal: Principal
+  readonly body: JsonObject
+  /** The body as it came, for byte passthrough. */
+  readonly bytes?: Uint8Array | undefined
+  /** Aborts when the caller goes away. Its reason, if a `GatewayError`, is the exchange's failure. */
+  readonly signal: AbortSignal
+  /** Monotonic milliseconds when the request came in. */
+  readonly startedMs: number
+  readonly span?: Span | undefined
+}
+
+/** Hooks between the known caller and the provider, in order. */
+const requestHooks = ['authorize', 'admit', 'route', 'transform'] as const satisfies readonly HookName[]
+
+/** Runs exchanges: the same for HTTP, background work, tool loops and tests. */
+export class Pipeline {
+  readonly services: PipelineServices
+  readonly #open = new Set<ExchangeState>()
+  #whenIdle: (() => void)[] = []
+
+  constructor(services: PipelineServices) {
+    this.services = services
+  }
+
+  /** The `run` service of plugins. */
+  readonly run: Run = (request, principal, signal) =>
+    this.execute({
+      id: request.id ?? crypto.randomUUID(),
+      operation: request.operation,
+      dialect: request.dialect,
+      headers: request.headers ?? {},
+      principal,
+      body: request.body,
+      signal,
+      startedMs: this.services.clock.monotonicMs(),
+    })
+
+  /** Exchanges that are not settled yet. */
+  get open(): number {
+    return this.#open.size
+  }
+
+  /** Resolves when no exchange is open. */
+  idle(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#whenIdle.push(resolve))
+  }
+
+  /** Ends every open exchange with this reason. */
+  abortAll(reason: GatewayError): void {
+    for (const exchange of this.#open) exchange.controller.abort(reason)
+  }
+
+  /**
+   * Runs one exchange until its first piece is ready. Never rejects: a failure is a result with an error status and the
+   * error as its JSON body. A stream that is not read to its end must be returned (`return()`), or its signal aborted.
+   */
+  async execute(call: ModelCall): Promise<RunResult> {
+    let exchange: ExchangeState
+    try {
+      exchange = this.#begin(call)
+    } catch (error) {
+      return this.#refuseEarly(call, error)
+    }
+    const settlement = new Settlement(exchange)
+    const release = this.#track(exchange, settlement, call.signal)
+    try {
+      exchange.begin(
+        expandCandidates(exchange.request, exchange.principal, {
+          catalog: this.services.catalog,
+          providers: this.services.providers,
+          defaultModel: this.services.routing.defaultModel,
+        }),
+      )
+      const response = await respond(exchange, (await this.#answer(exchange)) ?? (await dispatch(exchange)), settlement)
+      return { id: exchange.id, ...response, settled: settlement.done }
+    } catch (error) {
+      const ending = endingOf(exchange, error)
+      await settlement.settle(ending)
+      return {
+        id: exchange.id,
+        ...errorResponse(ending.error, exchange.requestId, exchange.responseHeaders),
+        settled: settlement.done,
+      }
+    } finally {
+      void settlement.done.then(release)
+    }
+  }
+
+  #begin(call: ModelCall): ExchangeState {
+    const request = dialects[call.dialect].decode(call.body)
+    refuseUnserved(request)
+    return new ExchangeState(
+      {
+        id: call.id,
+        requestId: call.requestId ?? call.id,
+        operation: call.operation,
+        dialect: call.dialect,
+        headers: call.headers,
+        principal: call.principal,
+        request,
+        body: call.body,
+        bytes: call.bytes,
+        active: activePlugins(this.services.plan, request),
+        startedMs: call.startedMs,
+        span: call.span,
+      },
+      this.services,
+    )
+  }
+
+  /** Walks the request hooks until one answers. */
+  async #answer(exchange: ExchangeState): Promise<Reply | undefined> {
+    for (const hook of requestHooks)
+      for (const step of exchange.steps(hook)) {
+        const result = callHook(exchange, step, () => step.call(exchange, exchange.paramsOf(step) as never))
+        const reply = result instanceof Promise ? await result : result
+        if (reply) {
+          exchange.answeredBy = step.plugin
+          return reply
+        }
+        if (exchange.signal.aborted) throw exchange.signal.reason
+      }
+    return undefined
+  }
+
+  /** Ties the exchange to its caller, and counts it until it is settled. */
+  #track(exchange: ExchangeState, settlement: Settlement, signal: AbortSignal): () => void {
+    this.#open.add(exchange)
+    this.services.telemetry.exchangesOpen(1)
+    const onAbort = (): void => exchange.controller.abort(cancellation(signal.reason))
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort)
+    return () => {
+      signal.removeEventListener('abort', onAbort)
+      this.#open.delete(exchange)
+      this.services.telemetry.exchangesOpen(-1)
+      if (this.#open.size > 0) return
+      for (const resolve of this.#whenIdle) resolve()
+      this.#whenIdle = []
+    }
+  }
+
+  /** A body that is no request: there is no exchange to settle, but there is one log line. */
+  #refuseEarly(call: ModelCall, failure: unknown): RunResult {
+    const { clock, logger } = this.services
+    const error = isGatewayError(failure)
+      ? failure
+      : gatewayError('internal_error', 'Internal error', { cause: failure })
+    const outcome: Outcome = {
+      status: error.status < 500 ? 'refused' : 'failed',
+      httpStatus: error.status,
+      error,
+      usage: undefined,
+      attempts: [],
+      streamed: false,
+      startedAt: clock.now(),
+      durationMs: clock.monotonicMs() - call.startedMs,
+    }
+    const fields = {
+      exchange: call.id,
+      principal: call.principal.id,
+      outcome: outcome.status,
+      status: error.status,
+      error_code: error.code,
+    }
+    if (error.status >= 500) logger.error({ ...fields, error }, 'exchange')
+    else logger.info(fields, 'exchange')
+    return { id: call.id, ...errorResponse(error, call.requestId ?? call.id), settled: Promise.resolve(outcome) }
+  }
+}
+
+/** Extensions this version knows and does not serve: refused, since ignoring them would break a promise to the client. */
+function refuseUnserved(request: GenerateRequest): void {
+  const preferences = Object.entries(request.provider ?? {}).filter(([, value]) => value !== null)
+  if (preferences.length > 0)
+    throw gatewayError('unsupported', 'Provider preferences are not served by this version of the gateway', {
+      param: `provider.${preferences[0]![0]}`,
+    })
+}
+
+function cancellation(reason: unknown): GatewayError {
+  return isGatewayError(reason) ? reason : gatewayError('request_cancelled', 'The client went away', { cause: reason })
+}
+
+function errorResponse(
+  error: GatewayError,
+  requestId: string,
+  headers: Readonly<Record<string, string>> = {},
+): Pick<RunResult, 'status' | 'headers' | 'body'> {
+  return {
+    status: error.status,
+    headers: { 'content-type': 'application/json; charset=utf-8', ...headers, ...error.headers },
+    body: JSON.stringify({ error: errorBody(error, requestId) }),
+  }
+}

@@ -1,0 +1,37 @@
+import type { Catalog, Clock, Logger } from '../contract/plugin.ts'
+import type { Provider } from '../contract/provider.ts'
+import type { Plan } from '../boot/plan.ts'
+import type { Telemetry } from '../services/telemetry.ts'
+import type { Connections } from './connections.ts'
+import type { UpstreamTimeouts } from './upstream.ts'
+
+/** A configured provider. */
+export interface ProviderInstance {
+  /** The name in the config, which is the prefix of its models. */
+  readonly name: string
+  /** The package it is made by. */
+  readonly type: string
+  readonly provider: Provider
+  readonly timeouts: UpstreamTimeouts
+}
+
+/** How the kernel tries targets. */
+export interface RoutingSettings {
+  readonly defaultModel?: string | undefined
+  /** Attempts of one provider call, over all targets and retries. */
+  readonly maxAttempts: number
+  /** Further attempts of the last target left, if its failure may pass. */
+  readonly retries: number
+}
+
+/** What the pipeline works with; built once at startup, shared by all exchanges. */
+export interface PipelineServices {
+  readonly plan: Plan
+  readonly providers: ReadonlyMap<string, ProviderInstance>
+  readonly catalog: Catalog
+  readonly routing: RoutingSettings
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  readonly connections: Connections
+}
