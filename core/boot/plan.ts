@@ -1,0 +1,170 @@
+import type { ValidateFunction } from 'ajv'
+import type { HookName, Hooks, ObjectSchema, PluginDefinition } from '../contract/plugin.ts'
+import { hookNames } from '../contract/plugin.ts'
+import { compileParams } from './params.ts'
+import type { Ordered } from './order.ts'
+import type { Problem } from './problems.ts'
+
+/** What the operator decides about a plugin besides its own options: the kernel's keys under `[plugins.NAME]`. */
+export interface PluginSettings {
+  /** Whether a plugin with `params` runs for every exchange or only where the client names it. */
+  readonly apply: 'always' | 'on-request'
+  /** Defaults for `params`. */
+  readonly params: Readonly<Record<string, unknown>>
+  /** Params a client cannot change. */
+  readonly locked: readonly string[]
+  /** A client may send `enabled: false` for a plugin that is applied always. */
+  readonly clientMayDisable: boolean
+  /** Deadline of each asynchronous hook. */
+  readonly timeoutMs: number
+  readonly failure: 'closed' | 'open'
+}
+
+/** A plugin after `setup`. */
+export interface ReadyPlugin {
+  readonly definition: PluginDefinition
+  readonly settings: PluginSettings
+  readonly hooks: Hooks
+}
+
+/** A plugin that a client may name in `plugins`. */
+export interface Requestable {
+  readonly id: string
+  readonly settings: PluginSettings
+  readonly schema: ObjectSchema
+  /** Checks params in place and fills in the defaults of the schema. */
+  readonly validate: ValidateFunction
+  /** The operator's defaults, validated. */
+  readonly defaults: Readonly<Record<string, unknown>>
+}
+
+/** One hook of one plugin, ready to call. */
+export interface Step<H extends HookName> {
+  readonly plugin: string
+  readonly hook: H
+  readonly call: NonNullable<Hooks[H]>
+  readonly timeoutMs: number
+  readonly failure: 'closed' | 'open'
+  /** Set if the plugin runs only in exchanges for which it is active. */
+  readonly requestable: Requestable | undefined
+}
+
+export type Steps = { readonly [H in HookName]: readonly Step<H>[] }
+
+/** One line of `hadrian plan`. */
+export interface PlanRow {
+  readonly hook: HookName
+  readonly position: number
+  readonly plugin: string
+  readonly why: string
+}
+
+/** What will run, compiled once at startup; the pipeline only walks its arrays. */
+export interface Plan {
+  /** In order. */
+  readonly plugins: readonly ReadyPlugin[]
+  readonly steps: Steps
+  readonly requestables: ReadonlyMap<string, Requestable>
+  readonly rows: readonly PlanRow[]
+  readonly warnings: readonly string[]
+}
+
+/** Hooks that run in reverse order of plugins, so that the first to see the request is the last to see the answer. */
+const reversed: ReadonlySet<HookName> = new Set(['event', 'flush', 'stream', 'settle'])
+/** Hooks a plugin with `params` cannot have: they run before the kernel knows what the client named. */
+const beforeParams: readonly HookName[] = ['receive', 'authenticate', 'authorize', 'admit', 'route']
+/** Hooks whose failure must never let a request through. */
+const neverOpen: readonly HookName[] = ['authenticate', 'authorize', 'admit', 'reserve']
+
+/** Everything about a plugin that keeps it from running as configured; empty if nothing does. */
+export function checkPlugin({ definition, settings, hooks }: ReadyPlugin): Problem[] {
+  const problems: Problem[] = []
+  const path = `plugins.${definition.name}`
+  const has = (hook: HookName): boolean => typeof hooks[hook] === 'function'
+  const early = beforeParams.filter(has)
+  if (definition.params && early.length > 0)
+    problems.push({
+      path,
+      message: `declares "params" and implements ${early.join(', ')}, which run before a client's params are known`,
+      hint: 'A plugin with params may implement transform and later hooks only.',
+    })
+  const guarding = neverOpen.filter(has)
+  if (settings.failure === 'open' && (guarding.length > 0 || definition.guardrail))
+    problems.push({
+      path: `${path}.failure`,
+      message: `"open" would let requests pass unchecked when ${definition.guardrail ? 'this guardrail' : guarding.join(', ')} fails`,
+      hint: 'Use failure = "closed".',
+    })
+  if (definition.guardrail?.input && !has('transform') && !has('authorize') && !has('admit') && !has('dispatch'))
+    problems.push({ path, message: 'says it guards input, but has no transform hook, so no endpoint is covered' })
+  if (definition.guardrail?.output && !has('event') && !has('stream'))
+    problems.push({ path, message: 'says it guards output, but has no event or stream hook, so no answer is covered' })
+  if (has('flush') && !has('event'))
+    problems.push({ path, message: 'has a flush hook without an event hook to hold text back' })
+  const unknown = Object.keys(hooks).filter(
+    (name) =>
+      !(hookNames as readonly string[]).includes(name) && !['start', 'stop', 'routes', 'services'].includes(name),
+  )
+  for (const name of unknown) problems.push({ path, message: `setup returned "${name}", which is no hook` })
+  return problems
+}
+
+/** Compiles ordered plugins into the arrays the pipeline walks. Call {@link checkPlugin} on each first. */
+export function compilePlan(
+  plugins: readonly ReadyPlugin[],
+  order: readonly Ordered[],
+  warnings: readonly string[],
+): { readonly plan: Plan; readonly problems: readonly Problem[] } {
+  const byName = new Map(plugins.map((plugin) => [plugin.definition.name, plugin]))
+  const inOrder = order.map(({ name }) => byName.get(name)!)
+  const reasons = new Map(order.map(({ name, reason }) => [name, reason]))
+  const requestables = new Map<string, Requestable>()
+  const problems: Problem[] = []
+  for (const { definition, settings } of inOrder) {
+    if (!definition.params) continue
+    const compiled = compileParams(definition.name, definition.params, settings)
+    if ('problems' in compiled) problems.push(...compiled.problems)
+    else requestables.set(definition.name, compiled.requestable)
+  }
+
+  const steps = {} as { [H in HookName]: Step<H>[] }
+  const rows: PlanRow[] = []
+  for (const hook of hookNames) {
+    const sequence = reversed.has(hook) ? inOrder.toReversed() : inOrder
+    const compiled = sequence
+      .filter(({ hooks }) => typeof hooks[hook] === 'function')
+      .map((plugin) => step(hook, plugin, requestables))
+    ;(steps as Record<HookName, unknown>)[hook] = compiled
+    if (hook === 'flush') continue
+    for (const [index, { plugin, requestable }] of compiled.entries())
+      rows.push({ hook, position: index + 1, plugin, why: why(plugin, reasons.get(plugin)!, requestable, hook) })
+    if (hook === 'dispatch')
+      rows.push({ hook, position: compiled.length + 1, plugin: '(kernel)', why: 'calls providers' })
+  }
+  return { plan: { plugins: inOrder, steps, requestables, rows, warnings }, problems }
+}
+
+function step<H extends HookName>(
+  hook: H,
+  { definition, settings, hooks }: ReadyPlugin,
+  requestables: ReadonlyMap<string, Requestable>,
+): Step<H> {
+  return {
+    plugin: definition.name,
+    hook,
+    call: (hooks[hook] as (...values: never[]) => unknown).bind(hooks) as NonNullable<Hooks[H]>,
+    timeoutMs: settings.timeoutMs,
+    failure: settings.failure,
+    requestable: requestables.get(definition.name),
+  }
+}
+
+function why(plugin: string, reason: string, requestable: Requestable | undefined, hook: HookName): string {
+  const facts = [reason]
+  if (reversed.has(hook)) facts.push('reverse order')
+  if (hook === 'stream') facts.push('holds the stream back')
+  if (requestable) facts.push(requestable.settings.apply === 'always' ? 'always' : `on request as "${plugin}"`)
+  if (requestable && requestable.settings.locked.length > 0)
+    facts.push(`locked: ${requestable.settings.locked.join(', ')}`)
+  return facts.join('; ')
+}
