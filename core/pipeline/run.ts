@@ -4,6 +4,7 @@ import { errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import type { HookName, Outcome, Principal, Reply, Run, RunResult } from '../contract/plugin.ts'
 import { dialects } from '../dialects/index.ts'
+import { validateBody } from '../http/validate.ts'
 import { expandCandidates } from './candidates.ts'
 import { dispatch } from './dispatch.ts'
 import { ExchangeState } from './exchange.ts'
@@ -13,7 +14,7 @@ import { respond } from './respond.ts'
 import type { PipelineServices } from './services.ts'
 import { endingOf, Settlement } from './settle.ts'
 
-/** A model call whose caller is known and whose body is parsed and valid. */
+/** A model call whose caller is known and whose body is parsed. */
 export interface ModelCall {
   /** What accounting goes by: never chosen by the client. */
   readonly id: string
@@ -112,6 +113,7 @@ export class Pipeline {
   }
 
   #begin(call: ModelCall): ExchangeState {
+    validateBody(call.dialect, call.body)
     const request = dialects[call.dialect].decode(call.body)
     refuseUnserved(request)
     return new ExchangeState(
