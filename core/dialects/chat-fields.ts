@@ -1,0 +1,168 @@
+import type { GenerateRequest, JsonObject } from '../contract/canonical.ts'
+
+/** True for a JSON object, which an array is not. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isStringList(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((entry) => typeof entry === 'string')
+}
+
+function isObjectList(value: unknown): value is readonly JsonObject[] {
+  return Array.isArray(value) && value.every(isObject)
+}
+
+/**
+ * Takes the known fields out of a wire object, one by one; what is left are the unknown ones. A known field that is null
+ * counts as absent, and one of another type than expected stays with the unknown ones, so that nothing is lost.
+ */
+export class FieldReader {
+  readonly #left: Record<string, unknown>
+
+  constructor(object: JsonObject) {
+    this.#left = { ...object }
+  }
+
+  string(name: string): string | undefined {
+    return this.#take(name, (value) => typeof value === 'string')
+  }
+
+  number(name: string): number | undefined {
+    return this.#take(name, (value) => typeof value === 'number')
+  }
+
+  boolean(name: string): boolean | undefined {
+    return this.#take(name, (value) => typeof value === 'boolean')
+  }
+
+  object(name: string): JsonObject | undefined {
+    return this.#take(name, isObject)
+  }
+
+  strings(name: string): readonly string[] | undefined {
+    return this.#take(name, isStringList)
+  }
+
+  objects(name: string): readonly JsonObject[] | undefined {
+    return this.#take(name, isObjectList)
+  }
+
+  list(name: string): readonly unknown[] | undefined {
+    return this.#take(name, (value): value is readonly unknown[] => Array.isArray(value))
+  }
+
+  /** A field of these values only. */
+  oneOf<T extends string>(name: string, values: readonly T[]): T | undefined {
+    return this.#take(name, (value): value is T => values.includes(value as T))
+  }
+
+  /** What the field holds, without taking it. */
+  peek(name: string): unknown {
+    return this.#left[name]
+  }
+
+  /** Puts a field back among the unknown ones. */
+  keep(name: string, value: unknown): void {
+    this.#left[name] = value
+  }
+
+  /** The unknown fields, or undefined if there are none. */
+  rest(): JsonObject | undefined {
+    return Object.keys(this.#left).length === 0 ? undefined : this.#left
+  }
+
+  #take<T>(name: string, accepts: (value: unknown) => value is T): T | undefined {
+    const value = this.#left[name]
+    if (value === undefined) return undefined
+    if (value === null) {
+      delete this.#left[name]
+      return undefined
+    }
+    if (!accepts(value)) return undefined
+    delete this.#left[name]
+    return value
+  }
+}
+
+type ScalarKind = 'string' | 'number' | 'boolean' | 'object'
+
+/** A top-level field that is the same value in canonical form: its wire name, its canonical one and its type. */
+export type Scalar = readonly [wire: string, canonical: keyof GenerateRequest, kind: ScalarKind]
+
+/** The sampling fields that `/chat/completions` and `/completions` share. */
+export const samplingScalars: readonly Scalar[] = [
+  ['frequency_penalty', 'frequencyPenalty', 'number'],
+  ['presence_penalty', 'presencePenalty', 'number'],
+  ['temperature', 'temperature', 'number'],
+  ['top_p', 'topP', 'number'],
+  ['top_k', 'topK', 'number'],
+  ['min_p', 'minP', 'number'],
+  ['seed', 'seed', 'number'],
+  ['n', 'n', 'number'],
+  ['logit_bias', 'logitBias', 'object'],
+]
+
+/** The other plain fields of `/chat/completions`. */
+export const chatScalars: readonly Scalar[] = [
+  ...samplingScalars,
+  ['logprobs', 'logprobs', 'boolean'],
+  ['top_logprobs', 'topLogprobs', 'number'],
+  ['parallel_tool_calls', 'parallelToolCalls', 'boolean'],
+  ['verbosity', 'verbosity', 'string'],
+  ['safety_identifier', 'safetyIdentifier', 'string'],
+  ['prompt_cache_key', 'promptCacheKey', 'string'],
+  ['service_tier', 'serviceTier', 'string'],
+  ['metadata', 'metadata', 'object'],
+  ['store', 'store', 'boolean'],
+]
+
+/** Reads the fields of a table into their canonical names. */
+export function readScalars(fields: FieldReader, table: readonly Scalar[]): Partial<GenerateRequest> {
+  const found: Record<string, unknown> = {}
+  for (const [wire, canonical, kind] of table) {
+    const value = fields[kind](wire)
+    if (value !== undefined) found[canonical] = value
+  }
+  return found
+}
+
+/** The fields that every operation has: who answers, who asks, and what the gateway is to do about it. */
+export function readCommon(fields: FieldReader): Partial<GenerateRequest> {
+  const model = fields.string('model')
+  const models = fields.strings('models')
+  const user = fields.string('user')
+  const provider = fields.object('provider')
+  const entries = fields.objects('plugins')
+  const plugins = entries?.map((entry) => ({ ...entry, id: String(entry['id']) }))
+  return {
+    ...(model !== undefined && { model }),
+    ...(models && { models }),
+    ...(user !== undefined && { user }),
+    ...(provider && { provider }),
+    ...(plugins && { plugins }),
+  }
+}
+
+/** `stream`, `stream_options.include_usage` and, of `stop`, both spellings. Adds to `form` what was spelled unusually. */
+export function readStreamAndStop(
+  fields: FieldReader,
+  form: string[],
+): Pick<GenerateRequest, 'stream'> & Partial<GenerateRequest> {
+  const stream = fields.boolean('stream')
+  if (stream === false) form.push('stream')
+  const options = fields.object('stream_options')
+  const optionFields = new FieldReader(options ?? {})
+  const includeUsage = optionFields.boolean('include_usage')
+  const otherOptions = optionFields.rest()
+  if (otherOptions) fields.keep('stream_options', otherOptions)
+  else if (options && includeUsage === undefined) fields.keep('stream_options', {})
+  const stopString = fields.string('stop')
+  if (stopString !== undefined) form.push('stop')
+  const stop = stopString === undefined ? fields.strings('stop') : [stopString]
+  return {
+    stream: stream === true,
+    ...(includeUsage !== undefined && { includeUsage }),
+    ...(stop && { stop }),
+  }
+}
