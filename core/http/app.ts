@@ -9,11 +9,11 @@ import type { Principal, Reply, Route } from '../contract/plugin.ts'
 import { hasScope } from '../pipeline/access.ts'
 import type { Pipeline } from '../pipeline/run.ts'
 import type { ClientAddress } from './address.ts'
+import { asObject } from './body.ts'
 import { HttpCall, authenticate, receive, requestIdOf } from './inbound.ts'
 import { apiPrefixes, modelRoutes } from './routes.ts'
 import type { ModelRoute } from './routes.ts'
 import { sendBody, sendReply, sendResult } from './send.ts'
-import { validateBody } from './validate.ts'
 
 export interface AppOptions {
   readonly pipeline: Pipeline
@@ -131,7 +131,6 @@ async function runModelCall(
     return
   }
   const { bytes, value } = await call.modelBody()
-  validateBody(route.dialect, value)
   const result = await pipeline.execute({
     id: crypto.randomUUID(),
     requestId,
@@ -139,7 +138,7 @@ async function runModelCall(
     dialect: route.dialect,
     headers: call.headers,
     principal: call.principal!,
-    body: value,
+    body: asObject(value),
     bytes,
     signal: call.signal,
     startedMs,
