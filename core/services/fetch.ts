@@ -1,0 +1,138 @@
+/**
+ * The client for URLs that come from requests: images, files, search results, webhooks. It must not become a way into the
+ * operator's network, so every address is checked before it is dialled, and the connection goes to the checked address.
+ */
+
+import { lookup } from 'node:dns/promises'
+import { gatewayError, isGatewayError } from '../contract/errors.ts'
+import type { GatewayError } from '../contract/errors.ts'
+import type { Clock, FetchedResource, FetchOptions, SafeFetch } from '../contract/plugin.ts'
+import { addressPolicy, literalAddress } from './address.ts'
+import type { AddressPolicy } from './address.ts'
+import { checkHeaders, parseTarget, redirectOf, unusable } from './fetch-request.ts'
+import type { FetchCall } from './fetch-request.ts'
+import { exchangeOnce } from './fetch-exchange.ts'
+
+/** All addresses of a host name, as the system resolves it. Replaced in tests. */
+export type Resolve = (hostname: string) => Promise<readonly string[]>
+
+export interface SafeFetchOptions {
+  /** Host names, addresses or ranges that may be called although they are not public. */
+  readonly allow?: readonly string[]
+  readonly clock: Clock
+  readonly resolve?: Resolve
+}
+
+/** A {@link SafeFetch} that can be shut down. */
+export interface ClosableSafeFetch extends SafeFetch {
+  /** Ends all calls under way with `shutting_down`; later calls fail the same way. */
+  close(): void
+}
+
+const defaultTimeoutMs = 10_000
+const defaultLimitBytes = 20 * 1024 * 1024
+const defaultMaxRedirects = 3
+
+/**
+ * Makes the SSRF-safe `fetch` service. Throws a `TypeError` for an entry of `allow` that is no host name or range.
+ *
+ * Beyond the contract: redirects are followed by hand, each checked like the first URL, and lose the caller's headers
+ * when they leave the origin; bodies are asked for and accepted only without content encoding; `accept` is checked on
+ * successful answers only. An aborted `signal` rejects with its own reason.
+ */
+export function createSafeFetch({ allow, clock, resolve = resolveBySystem }: SafeFetchOptions): ClosableSafeFetch {
+  const policy = addressPolicy(allow)
+  const active = new Set<AbortController>()
+  let isClosed = false
+
+  async function safeFetch(url: string, options: FetchOptions = {}): Promise<FetchedResource> {
+    if (isClosed) throw stopping()
+    const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
+    const controller = new AbortController()
+    const { signal } = controller
+    const cancelTimer = clock.after(timeoutMs, () =>
+      controller.abort(unusable(`The URL did not answer completely within ${timeoutMs} ms`)),
+    )
+    const onAbort = () => controller.abort(options.signal?.reason)
+    if (options.signal?.aborted) onAbort()
+    options.signal?.addEventListener('abort', onAbort, { once: true })
+    active.add(controller)
+    try {
+      signal.throwIfAborted()
+      return await follow(url, options, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      throw isGatewayError(error) ? error : unusable('The URL could not be fetched', error)
+    } finally {
+      active.delete(controller)
+      options.signal?.removeEventListener('abort', onAbort)
+      cancelTimer()
+    }
+  }
+
+  async function follow(url: string, options: FetchOptions, signal: AbortSignal): Promise<FetchedResource> {
+    let call: FetchCall = {
+      url: parseTarget(url),
+      method: options.method ?? 'GET',
+      headers: checkHeaders(options.headers ?? {}),
+      body: options.body,
+    }
+    const limits = { limitBytes: options.limitBytes ?? defaultLimitBytes, accept: options.accept }
+    for (let left = options.maxRedirects ?? defaultMaxRedirects; ; left--) {
+      const addresses = await untilAborted(checkedAddresses(call.url, policy, resolve), signal)
+      const answer = await exchangeOnce(call, addresses, limits, signal)
+      if (!('location' in answer)) return answer
+      if (left <= 0) throw unusable('The URL redirects too often')
+      call = redirectOf(call, answer)
+    }
+  }
+
+  return Object.assign(safeFetch, {
+    close() {
+      isClosed = true
+      for (const controller of active) controller.abort(stopping())
+    },
+  })
+}
+
+function stopping(): GatewayError {
+  return gatewayError('shutting_down', 'The gateway is stopping')
+}
+
+async function resolveBySystem(hostname: string): Promise<readonly string[]> {
+  return (await lookup(hostname, { all: true })).map(({ address }) => address)
+}
+
+/**
+ * The addresses to dial, every one of them allowed. One refusal refuses the host: an attacker who mixes answers gets
+ * nothing. A name that does not exist and one that is refused look the same to the client, so that nobody can map the
+ * operator's network by asking.
+ */
+async function checkedAddresses(url: URL, policy: AddressPolicy, resolve: Resolve): Promise<readonly string[]> {
+  const literal = literalAddress(url.hostname)
+  if (literal !== undefined) {
+    if (policy.allowsAddress(literal)) return [literal]
+    throw unusable('The URL leads to an address that is not public')
+  }
+  const refusal = 'The host of the URL has no public address'
+  const addresses = await resolve(url.hostname).catch((error: unknown) => {
+    throw unusable(refusal, error)
+  })
+  const canonical = addresses.every((address) => literalAddress(address) === address)
+  const allowed = canonical && (policy.allowsHost(url.hostname) || addresses.every((it) => policy.allowsAddress(it)))
+  if (addresses.length > 0 && allowed) return addresses
+  throw unusable(refusal, new Error(`${url.hostname} resolves to ${addresses.join(', ') || 'nothing'}`))
+}
+
+/** The promise, unless the signal aborts first. DNS cannot be cancelled, but need not be waited for. */
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = () => reject(signal.reason as Error)
+  if (signal.aborted) onAbort()
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

@@ -1,0 +1,160 @@
+import pino from 'pino'
+import { isGatewayError } from '../contract/errors.ts'
+import type { Logger } from '../contract/plugin.ts'
+import { lineRedactor } from './redaction.ts'
+
+/** What log lines are written to: a stream, or anything that takes whole lines. */
+export interface LogDestination {
+  write(line: string): unknown
+}
+
+export interface LoggerOptions {
+  /** `debug`, `info`, `warn`, `error` or `silent`. */
+  readonly level: string
+  /** Short lines for people in place of JSON. */
+  readonly pretty?: boolean
+  /** Default: stderr, written in the background and flushed when the process exits. */
+  readonly destination?: LogDestination
+  /** Values that must never appear in a line. Asked again for every line. */
+  readonly secrets?: () => Iterable<string>
+}
+
+/** The gateway's own logger. Plugins get a child of it as `Logger`. */
+export interface RootLogger extends Logger {
+  /** A logger that adds these fields to each of its lines. */
+  child(bindings: object): RootLogger
+  /** Writes out what is still buffered. Call it before the process ends. */
+  flush(): void
+}
+
+/** An error as it stands in a log line. */
+export interface DescribedError {
+  readonly type: string
+  readonly message: string
+  readonly code?: string
+  readonly status?: number
+  /** The plugin and hook that threw, where the kernel has stamped them. */
+  readonly plugin?: string
+  readonly hook?: string
+  readonly stack?: string
+  readonly cause?: DescribedError
+  /** Of an `AggregateError`, the first few. */
+  readonly errors?: readonly DescribedError[]
+}
+
+const deepestCause = 8
+const mostErrors = 5
+
+/**
+ * Describes anything that was thrown, with its code, stack and chain of causes. Total: never throws, ends on cycles, and
+ * shows nothing of thrown values that are no errors but their text. `details` of errors are left out: they are the
+ * client's, and may quote its request.
+ */
+export function describeError(error: unknown): DescribedError {
+  return describe(error, new Set(), 0)
+}
+
+function describe(error: unknown, seen: Set<unknown>, depth: number): DescribedError {
+  try {
+    if (typeof error !== 'object' || error === null) return { type: typeof error, message: String(error) }
+    const fields = error as Record<string, unknown>
+    if (seen.has(error)) return { type: 'Cycle', message: text(fields['message']) ?? '' }
+    seen.add(error)
+    const inner = depth < deepestCause
+    const errors = fields['errors']
+    return {
+      type: text(fields['name']) ?? 'Object',
+      message: text(fields['message']) ?? '',
+      ...defined('code', code(fields['code'])),
+      ...(isGatewayError(error) && {
+        status: error.status,
+        ...defined('plugin', error.plugin),
+        ...defined('hook', error.hook),
+      }),
+      ...defined('stack', text(fields['stack'])),
+      ...(inner && fields['cause'] !== undefined && { cause: describe(fields['cause'], seen, depth + 1) }),
+      ...(inner &&
+        Array.isArray(errors) &&
+        error instanceof Error && {
+          errors: errors.slice(0, mostErrors).map((one) => describe(one, seen, depth + 1)),
+        }),
+    }
+  } catch {
+    return { type: 'Unknown', message: 'A value was thrown that cannot be read' }
+  }
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}
+
+function code(value: unknown): string | undefined {
+  return typeof value === 'number' ? String(value) : text(value)
+}
+
+function defined<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { [P in K]: V })
+}
+
+/**
+ * Makes the logger: JSON lines with `time`, `level`, the fields and `message`, to stderr. Errors under the keys `error`,
+ * `err` and `cause` are written by {@link describeError}. Secrets are taken out of the finished line, so that no field,
+ * message, stack or cause can carry one. Throws an `Error` for an unknown level.
+ */
+export function createLogger(options: LoggerOptions): RootLogger {
+  const output = options.destination ?? pino.destination({ dest: 2, sync: false })
+  const redact = lineRedactor(options.secrets)
+  const logger = pino(
+    {
+      level: options.level,
+      base: null,
+      messageKey: 'message',
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { error: describeError, err: describeError, cause: describeError },
+    },
+    {
+      write(line: string) {
+        const clean = redact(line)
+        output.write(options.pretty ? prettyLine(clean) : clean)
+      },
+    },
+  )
+  return adapt(logger, () => {
+    if (!('flushSync' in output) || typeof output.flushSync !== 'function') return
+    try {
+      output.flushSync()
+    } catch {
+      // Nothing can be flushed before stderr is open; what was written then goes out at exit.
+    }
+  })
+}
+
+function adapt(logger: pino.Logger, flush: () => void): RootLogger {
+  return {
+    debug: (fields, message) => logger.debug(fields, message),
+    info: (fields, message) => logger.info(fields, message),
+    warn: (fields, message) => logger.warn(fields, message),
+    error: (fields, message) => logger.error(fields, message),
+    child: (bindings) => adapt(logger.child(bindings), flush),
+    flush,
+  }
+}
+
+/** `12:30:05.123 WARN  Upstream failed provider=openai`, and below it the stacks of an error and its causes. */
+function prettyLine(line: string): string {
+  const { time, level, message, error, err, ...fields } = JSON.parse(line) as Record<string, unknown>
+  const clock = String(time).slice(11, 23)
+  const shown = Object.entries(fields).map(([key, value]) => ` ${key}=${pretty(value)}`)
+  let described = (error ?? err) as DescribedError | undefined
+  let stacks = ''
+  for (; typeof described === 'object' && described !== null; described = described.cause) {
+    const prefix = stacks === '' ? '  ' : '  caused by '
+    stacks += `${prefix}${described.stack ?? `${described.type}: ${described.message}`}\n`
+  }
+  return `${clock} ${String(level).toUpperCase().padEnd(5)} ${text(message) ?? ''}${shown.join('')}\n${stacks}`
+}
+
+function pretty(value: unknown): string {
+  return typeof value === 'string' && /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value)
+}
