@@ -1,0 +1,15 @@
+import type { GenerateRequest } from '@hadrian/core/provider'
+import { encodeItems } from './responses-items.ts'
+
+/**
+ * True where the input of a Responses client can go upstream as it is: it holds no thinking that this upstream would
+ * refuse, because another provider signed it or because it is a mere reference to something stored.
+ */
+export function responsesPass({ messages }: GenerateRequest): boolean {
+  const thinking = messages.filter(({ content }) =>
+    content.some((part) => part.type === 'reasoning' || (part.type === 'native' && part.value['type'] === 'reasoning')),
+  )
+  let passes = true
+  if (thinking.length > 0) encodeItems(thinking, true, () => (passes = false))
+  return passes
+}
