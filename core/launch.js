@@ -40,12 +40,26 @@ const cli = existsSync(join(here, 'cli.ts')) ? join(here, 'cli.ts') : join(here,
 const target = flag === '--run' && script !== undefined ? [script, ...rest] : [cli, ...process.argv.slice(2)]
 const node = findNode()
 const child = spawn(node, ['--conditions=hadrian-source', '--disable-warning=ExperimentalWarning', ...target], {
-  stdio: 'inherit',
+  // The channel tells the child when this process is killed, so that it does not stay behind.
+  stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   env: {
     ...process.env,
     PATH: `${dirname(node)}${delimiter}${process.env['PATH'] ?? ''}`,
     NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(here, '..', 'node_modules', '.cache', 'hadrian'),
   },
 })
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 128 + 15)))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.on(signal, () => {
+    // Ctrl-C in a terminal reaches the child without us, and twice would mean "at once".
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal)
+  })
+child.on('error', (error) => {
+  console.error(`hadrian: cannot start ${node}: ${error.message}`)
+  process.exit(1)
+})
+child.on('exit', (code, signal) => {
+  if (signal === null) process.exit(code ?? 1)
+  // Ends the way the child did, so that whoever waits for this process sees the same.
+  process.removeAllListeners(signal)
+  process.kill(process.pid, signal)
+})

@@ -22,3 +22,9 @@ export class StartupError extends Error {
 export function describeProblem({ path, message, hint }: Problem): string {
   return `${path === '' ? '' : `${path}: `}${message}${hint === undefined ? '' : `\n    ${hint}`}`
 }
+
+/** The first line of whatever was thrown, for a message about it. */
+export function firstLine(thrown: unknown): string {
+  const text = thrown instanceof Error ? thrown.message || thrown.name : String(thrown)
+  return text.split('\n')[0] ?? ''
+}

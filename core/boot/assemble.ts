@@ -1,0 +1,225 @@
+import type { Clock, Hooks, Logger, Principal, Run, Services } from '../contract/plugin.ts'
+import { Connections } from '../pipeline/connections.ts'
+import { Pipeline } from '../pipeline/run.ts'
+import type { ProviderInstance } from '../pipeline/services.ts'
+import { createCatalog } from '../services/catalog.ts'
+import type { OpenedDatabase } from '../services/database/index.ts'
+import { createSafeFetch } from '../services/fetch.ts'
+import { ModelLists } from '../services/model-lists.ts'
+import { createTelemetry } from '../services/telemetry-start.ts'
+import { catalogEntries } from './catalog-entries.ts'
+import type { LoadedConfig, SelectedPlugin } from './config.ts'
+import { setUpPlugins } from './container.ts'
+import { LazyDatabase } from './lazy-database.ts'
+import { createLifecycle } from './lifecycle.ts'
+import type { Lifecycle, Part } from './lifecycle.ts'
+import { childLogger } from './loggers.ts'
+import { resolveOrder } from './order.ts'
+import type { Order } from './order.ts'
+import { checkPlugin, compilePlan } from './plan.ts'
+import type { Plan, ReadyPlugin } from './plan.ts'
+import { StartupError } from './problems.ts'
+import type { Problem } from './problems.ts'
+import { setUpProviders } from './provider-instances.ts'
+
+/** What {@link assemble} puts the gateway together from. */
+export interface AssemblyOptions {
+  readonly loaded: LoadedConfig
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly openDatabase: () => Promise<OpenedDatabase>
+  /** Brings the tables of a plugin up to date. */
+  readonly migrate: (database: OpenedDatabase, plugin: string, directory: URL) => Promise<unknown>
+  /** The process's environment as far as telemetry goes: its `OTEL_*` variables. */
+  readonly telemetryEnvironment: Readonly<Record<string, string | undefined>>
+  readonly version: string
+  readonly onProgress: (message: string) => void
+}
+
+/** The parts of a gateway, set up and not started. */
+export interface Assembly {
+  readonly plan: Plan
+  readonly pipeline: Pipeline
+  readonly providers: ReadonlyMap<string, ProviderInstance>
+  readonly database: LazyDatabase
+  /** The core's services and those plugins provide. */
+  readonly services: ReadonlyMap<string, unknown>
+  /** Everything with a start or a stop, the public port not among it. */
+  readonly lifecycle: Lifecycle
+}
+
+/** An index on a large table takes long; the database has limits of its own on each statement. */
+const databaseStartTimeoutMs = 3_600_000
+
+/**
+ * Sets up services, providers and plugins and compiles the plan. The database is not opened, nothing starts, nothing
+ * listens.
+ *
+ * @throws StartupError with everything that keeps the gateway from starting; what was set up is stopped again
+ */
+export async function assemble(options: AssemblyOptions): Promise<Assembly> {
+  const { loaded, clock, logger, version } = options
+  const { config } = loaded
+  const telemetry = await createTelemetry({
+    environment: options.telemetryEnvironment,
+    metrics: config.server.metrics,
+    version,
+  })
+  const connections = new Connections()
+  const database = new LazyDatabase(options.openDatabase)
+  const fetch = createSafeFetch({ allow: config.fetch.allow, clock })
+  const { instances, problems: providerProblems } = await setUpProviders(loaded.providers, {
+    clock,
+    logger: (provider) => childLogger(logger, { provider }),
+  })
+  const catalog = createCatalog({
+    entries: catalogEntries(config.models),
+    providers: instances,
+    defaultProvider: config.routing.default_provider,
+    lists: new ModelLists(clock, connections),
+    logger,
+  })
+  let pipeline: Pipeline | undefined
+  const run: Run = (request, principal: Principal, signal) => {
+    if (!pipeline) throw new Error('the "run" service cannot be used during setup')
+    return pipeline.run(request, principal, signal)
+  }
+
+  const { ordered, problems: orderProblems } = orderPlugins(loaded)
+  const services: Omit<Services, 'logger'> = {
+    clock,
+    db: database,
+    catalog,
+    fetch,
+    run,
+    meter: telemetry.meter,
+    tracer: telemetry.tracer,
+  }
+  const setUp = await setUpPlugins(inOrder(loaded.plugins, ordered), {
+    services,
+    logger: (plugin) => childLogger(logger, { plugin }),
+    clock,
+  })
+  const ready = loaded.plugins.flatMap(({ definition, settings }): ReadyPlugin[] => {
+    const hooks = setUp.hooks.get(definition.name)
+    return hooks ? [{ definition, settings, hooks }] : []
+  })
+
+  const lifecycle = createLifecycle(
+    [
+      { name: 'telemetry', stop: () => telemetry.stop() },
+      { name: 'connections', stop: () => connections.close() },
+      { name: 'fetch', stop: () => fetch.close() },
+      databasePart(database, loaded.plugins, options),
+      ...[...instances.values()].map(providerPart),
+      ...inOrder(loaded.plugins, ordered).flatMap(({ definition }) =>
+        pluginPart(definition.name, setUp.hooks.get(definition.name)),
+      ),
+    ],
+    { clock, logger },
+  )
+  const problems: Problem[] = [
+    ...providerProblems,
+    ...orderProblems,
+    ...setUp.problems,
+    ...ready.flatMap(checkPlugin),
+    ...checkRoutes(ready),
+  ]
+  const compiled =
+    problems.length === 0 ? compilePlan(ready, ordered.ordered, ordered.warnings) : { plan: undefined, problems: [] }
+  problems.push(...compiled.problems)
+  if (problems.length > 0 || !compiled.plan) {
+    await lifecycle.stop()
+    throw new StartupError(problems)
+  }
+  pipeline = new Pipeline({
+    plan: compiled.plan,
+    providers: instances,
+    catalog,
+    routing: {
+      defaultModel: config.routing.default_model,
+      maxAttempts: config.routing.max_attempts,
+      retries: config.routing.retries_per_target,
+    },
+    clock,
+    logger,
+    telemetry,
+    connections,
+  })
+  return { plan: compiled.plan, pipeline, providers: instances, database, services: setUp.services, lifecycle }
+}
+
+/** The order of plugins. A cycle is a problem among others, so the given order then stands in for it. */
+function orderPlugins({ plugins, packages }: LoadedConfig): {
+  readonly ordered: Order
+  readonly problems: readonly Problem[]
+} {
+  const orderable = plugins.map(({ definition, order, origin }) => ({ name: definition.name, ...order, origin }))
+  const known = packages.filter(({ kind }) => kind === 'plugin').map(({ name }) => name)
+  try {
+    return { ordered: resolveOrder(orderable, known), problems: [] }
+  } catch (error) {
+    if (!(error instanceof StartupError)) throw error
+    const ordered = orderable.map(({ name, origin }) => ({ name, reason: origin }))
+    return { ordered: { ordered, warnings: [] }, problems: error.problems }
+  }
+}
+
+function inOrder(plugins: readonly SelectedPlugin[], { ordered }: Order): SelectedPlugin[] {
+  const byName = new Map(plugins.map((plugin) => [plugin.definition.name, plugin]))
+  return ordered.map(({ name }) => byName.get(name)!)
+}
+
+/** Opens the database and brings every plugin's tables up to date, before the first plugin starts. */
+function databasePart(
+  database: LazyDatabase,
+  plugins: readonly SelectedPlugin[],
+  { migrate, onProgress }: AssemblyOptions,
+): Part {
+  return {
+    name: 'database',
+    startTimeoutMs: databaseStartTimeoutMs,
+    async start() {
+      // Without tables of any plugin it is opened by its first use, if there ever is one.
+      if (!plugins.some(({ definition }) => definition.migrations)) return
+      onProgress('Opening the database')
+      const opened = await database.opened()
+      for (const { definition } of plugins)
+        if (definition.migrations) await migrate(opened, definition.name, definition.migrations)
+    },
+    stop: () => database.close(),
+  }
+}
+
+function providerPart({ name, provider }: ProviderInstance): Part {
+  return { name: `providers.${name}`, ...(provider.stop && { stop: () => provider.stop!() }) }
+}
+
+function pluginPart(name: string, hooks: Hooks | undefined): Part[] {
+  if (!hooks) return []
+  return [
+    {
+      name: `plugins.${name}`,
+      ...(hooks.start && { start: () => hooks.start!() }),
+      ...(hooks.stop && { stop: () => hooks.stop!() }),
+    },
+  ]
+}
+
+/** Two plugins with one endpoint: only the first would ever be called. */
+function checkRoutes(plugins: readonly ReadyPlugin[]): Problem[] {
+  const owners = new Map<string, string>()
+  const problems: Problem[] = []
+  for (const { definition, hooks } of plugins)
+    for (const { method, path } of hooks.routes ?? []) {
+      const shape = `${method} ${path.replaceAll(/:\w+/g, ':')}`
+      const owner = owners.get(shape)
+      if (owner === undefined) owners.set(shape, definition.name)
+      else
+        problems.push({
+          path: `plugins.${definition.name}`,
+          message: `has the route ${method} ${path}, which the plugin "${owner}" has too`,
+        })
+    }
+  return problems
+}

@@ -1,0 +1,43 @@
+import type { Clock, Logger } from '../contract/plugin.ts'
+import type { ProviderInstance } from '../pipeline/services.ts'
+import type { SelectedProvider } from './config.ts'
+import { configPath } from './config-path.ts'
+import { withDeadline } from './deadline.ts'
+import { firstLine } from './problems.ts'
+import type { Problem } from './problems.ts'
+
+/** Deadline of one provider's setup. */
+const setupTimeoutMs = 30_000
+
+/** Makes every provider instance of the config. Those that fail are problems, the others are made all the same. */
+export async function setUpProviders(
+  selected: readonly SelectedProvider[],
+  { clock, logger }: { readonly clock: Clock; readonly logger: (instance: string) => Logger },
+): Promise<{ readonly instances: ReadonlyMap<string, ProviderInstance>; readonly problems: readonly Problem[] }> {
+  const instances = new Map<string, ProviderInstance>()
+  const problems: Problem[] = []
+  for (const { instance, definition, timeouts, options } of selected) {
+    const path = configPath(['providers', instance])
+    try {
+      const provider = await withDeadline(clock, setupTimeoutMs, () =>
+        definition.setup({ instance, options, logger: logger(instance), clock }),
+      )
+      if (typeof provider?.encode !== 'function' && typeof provider?.send !== 'function')
+        throw new Error('it returned no provider')
+      instances.set(instance, {
+        name: instance,
+        type: definition.name,
+        provider,
+        timeouts: {
+          connectMs: timeouts.connect_ms,
+          firstByteMs: timeouts.first_byte_ms,
+          idleMs: timeouts.idle_ms,
+          totalMs: timeouts.total_ms,
+        },
+      })
+    } catch (error) {
+      problems.push({ path, message: `setup failed: ${firstLine(error)}` })
+    }
+  }
+  return { instances, problems }
+}
