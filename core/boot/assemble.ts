@@ -70,6 +70,7 @@ export async function assemble(options: AssemblyOptions): Promise<Assembly> {
   const fetch = createSafeFetch({ allow: config.fetch.allow, clock })
   const { instances, problems: providerProblems } = await setUpProviders(loaded.providers, {
     clock,
+    fetch,
     logger: (provider) => childLogger(logger, { provider }),
   })
   const catalog = createCatalog({
@@ -97,6 +98,7 @@ export async function assemble(options: AssemblyOptions): Promise<Assembly> {
   }
   const setUp = await setUpPlugins(inOrder(loaded.plugins, ordered), {
     services,
+    offered: new Map(loaded.packages.flatMap(({ name, provides }) => provides.map((service) => [service, name]))),
     logger: (plugin) => childLogger(logger, { plugin }),
     clock,
   })

@@ -25,7 +25,7 @@ export interface SetUp {
 export interface SetUpOptions {
   /** The core's services by name, without `logger`, which every plugin has one of its own of. */
   readonly services: Readonly<Omit<Services, 'logger'>>
-  /** Names and providers of services by packages that are installed and not enabled, for hints. Optional. */
+  /** Services of installed plugins that may be off, each with its plugin: for hints. */
   readonly offered?: ReadonlyMap<string, string>
   readonly logger: (plugin: string) => Logger
   readonly clock: Clock

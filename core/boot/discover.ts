@@ -29,6 +29,8 @@ export interface PackageDescriptor {
   readonly source: 'bundled' | 'dependency' | 'path' | 'memory'
   readonly version: string
   readonly description: string
+  /** Services its package.json says it provides: a hint for whoever misses one, without running its code. */
+  readonly provides: readonly string[]
   /** Runs the package's code. Never rejects: what is wrong with it is a problem. */
   readonly load: () => Promise<Loaded>
 }
@@ -121,6 +123,7 @@ export function memoryPackage(kind: PackageKind, definition: Definition): Packag
     source: 'memory',
     version: '0.0.0',
     description: definition.description ?? '',
+    provides: ('provides' in definition && definition.provides) || [],
     load: () => Promise.resolve(checkDefinition(kind, definition.name, '(memory)', definition)),
   }
 }
@@ -135,7 +138,7 @@ function describe(
   })
   const field = manifest.hadrian
   if (!isTable(field)) return refuse('"hadrian" must be an object with kind, name and api')
-  const { kind, name, api } = field as Record<string, unknown>
+  const { kind, name, api, provides } = field as Record<string, unknown>
   if (kind !== 'plugin' && kind !== 'provider')
     return refuse(
       '"hadrian.kind" must be "plugin" or "provider"',
@@ -152,6 +155,7 @@ function describe(
     source,
     version: typeof manifest.version === 'string' ? manifest.version : '0.0.0',
     description: typeof manifest.description === 'string' ? manifest.description : '',
+    provides: Array.isArray(provides) ? provides.filter((service) => typeof service === 'string') : [],
     load: () => load(kind, name, api as number, directory, manifest),
   }
 }

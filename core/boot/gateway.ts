@@ -17,7 +17,7 @@ import type { LoadedConfig } from './config.ts'
 import { controlSocketPath, openControlSocket } from './control-socket.ts'
 import { dataDirectory, makeDataDirectory } from './data-directory.ts'
 import { configSecrets } from './effective-config.ts'
-import { coreDirectory, readManifest } from './packages.ts'
+import { gatewayVersion } from './packages.ts'
 import type { Plan } from './plan.ts'
 import { StartupError } from './problems.ts'
 import type { MemoryPlugin, MemoryProvider } from './selection.ts'
@@ -187,6 +187,7 @@ export async function createGateway(options: GatewayOptions = {}): Promise<Gatew
       if (control) makeDataDirectory(directory)
       await lifecycle.start()
       try {
+        if (stopped) throw new StartupError([{ path: '', message: 'the gateway was stopped while it started' }])
         if (control) await openControlSocket(controlSocketPath(directory), (path) => http.listenLocal(path))
         if (!listen) return { url: undefined }
         const { url } = await listenOnPort(http, server.host, server.port)
@@ -198,12 +199,6 @@ export async function createGateway(options: GatewayOptions = {}): Promise<Gatew
     },
     stop,
   }
-}
-
-/** The version of the running core. */
-export function gatewayVersion(): string {
-  const version = readManifest(coreDirectory)?.version
-  return typeof version === 'string' ? version : '0.0.0'
 }
 
 /** A database that is not ours to close. */

@@ -36,6 +36,12 @@ function findCore(start: string): string {
   return directory
 }
 
+/** The version of the running core. */
+export function gatewayVersion(): string {
+  const version = readManifest(coreDirectory)?.version
+  return typeof version === 'string' ? version : '0.0.0'
+}
+
 /** Directories of the packages beside the running core, if it runs in its workspace. */
 export function workspacePackages(core: string = coreDirectory): string[] {
   const root = dirname(core)

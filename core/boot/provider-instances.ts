@@ -1,4 +1,4 @@
-import type { Clock, Logger } from '../contract/plugin.ts'
+import type { Clock, Logger, SafeFetch } from '../contract/plugin.ts'
 import type { ProviderInstance } from '../pipeline/services.ts'
 import type { SelectedProvider } from './config.ts'
 import { configPath } from './config-path.ts'
@@ -12,7 +12,11 @@ const setupTimeoutMs = 30_000
 /** Makes every provider instance of the config. Those that fail are problems, the others are made all the same. */
 export async function setUpProviders(
   selected: readonly SelectedProvider[],
-  { clock, logger }: { readonly clock: Clock; readonly logger: (instance: string) => Logger },
+  {
+    clock,
+    fetch,
+    logger,
+  }: { readonly clock: Clock; readonly fetch: SafeFetch; readonly logger: (instance: string) => Logger },
 ): Promise<{ readonly instances: ReadonlyMap<string, ProviderInstance>; readonly problems: readonly Problem[] }> {
   const instances = new Map<string, ProviderInstance>()
   const problems: Problem[] = []
@@ -20,10 +24,9 @@ export async function setUpProviders(
     const path = configPath(['providers', instance])
     try {
       const provider = await withDeadline(clock, setupTimeoutMs, () =>
-        definition.setup({ instance, options, logger: logger(instance), clock }),
+        definition.setup({ instance, options, logger: logger(instance), clock, fetch }),
       )
-      if (typeof provider?.encode !== 'function' && typeof provider?.send !== 'function')
-        throw new Error('it returned no provider')
+      if (!provider || !('encode' in provider || 'send' in provider)) throw new Error('it returned no provider')
       instances.set(instance, {
         name: instance,
         type: definition.name,

@@ -129,7 +129,7 @@ function pluginNames(
   const named = Object.keys(configured)
   const names = new Map<string, string>()
   for (const name of defaultPlugins) names.set(name, 'default')
-  for (const name of onRequestPlugins) if (!named.includes(name)) names.set(name, 'default, on request')
+  for (const name of onRequestPlugins) if (!named.includes(name)) names.set(name, 'default')
   for (const [index, name] of named.entries())
     if (!names.has(name)) names.set(name, inMemory.has(name) ? 'memory' : `config[${index}]`)
   return [...names]

@@ -3,16 +3,16 @@
  * deadlines, abort, SSE splitting, retries and spans; a provider is data and pure functions, so its tests need no network.
  */
 
-import type { Dialect, GenerateRequest, JsonObject, Message, Operation, StreamEvent, Warning } from './canonical.ts'
+import type { Dialect, GenerateRequest, JsonObject, Operation, StreamEvent, Warning } from './canonical.ts'
 import type { GatewayError } from './errors.ts'
 import type { ObjectSchema, OptionsOf } from './options.ts'
-import type { Awaitable, Clock, Logger } from './plugin.ts'
+import type { Awaitable, Clock, Logger, SafeFetch } from './plugin.ts'
 
 export * from './canonical.ts'
 export { GatewayError, gatewayError, isGatewayError } from './errors.ts'
 export type { GatewayErrorInit } from './errors.ts'
 export type { ObjectSchema, OptionsOf, Schema } from './options.ts'
-export type { Awaitable, Clock, Logger } from './plugin.ts'
+export type { Awaitable, Clock, FetchedResource, FetchOptions, Logger, SafeFetch } from './plugin.ts'
 export { parseRetryAfter, upstreamError } from './upstream-error.ts'
 export type { UpstreamFailure } from './upstream-error.ts'
 export { AnswerBuilder, answerOf, eventsOf } from './answer.ts'
@@ -117,10 +117,20 @@ export interface Decoder {
   end(): readonly StreamEvent[]
 }
 
-/** One kind of upstream, configured. */
-export interface Provider {
+interface ProviderFields {
   readonly capabilities: Capabilities
-  /** `https://api.openai.com/v1`, no slash at the end. From the operator's config, hence trusted. Unused with `send`. */
+  /**
+   * Makes a request fit this upstream where bytes are needed, before it is encoded or sent: fetches images the upstream
+   * cannot fetch itself. Throw when that fails: nothing is dropped in silence.
+   */
+  prepare?(request: GenerateRequest, target: Target, signal: AbortSignal): Promise<GenerateRequest>
+  /** When the gateway stops. */
+  stop?(): Awaitable<void>
+}
+
+/** An upstream that speaks HTTP with JSON or server-sent events: data and pure functions, the kernel does the rest. */
+export interface HttpProvider extends ProviderFields {
+  /** `https://api.openai.com/v1`, no slash at the end. From the operator's config, hence trusted. */
   readonly baseUrl: string
   /** The request on the wire. Pure. Everything the upstream cannot do is a warning; nothing is dropped in silence. */
   encode(
@@ -136,12 +146,18 @@ export interface Provider {
   authorize(wire: WireRequest): Awaitable<WireRequest>
   /** Models the upstream offers, if it can tell. Called rarely; results are cached by the kernel. */
   models?(): Awaitable<readonly ModelInfo[] | ModelsRequest>
-  /** Makes inputs fit before `encode`, where bytes are needed: fetches images, uploads files. */
-  prepare?(request: GenerateRequest, target: Target, signal: AbortSignal): Promise<GenerateRequest>
-  /** Another transport than HTTP with JSON or SSE. The iterable is consumed once; `signal` must end it. */
-  send?(request: GenerateRequest, target: Target, signal: AbortSignal): Promise<AsyncIterable<StreamEvent>>
-  stop?(): Awaitable<void>
+  readonly send?: undefined
 }
+
+/** An upstream with a transport of its own: a local model, a socket, a script. */
+export interface TransportProvider extends ProviderFields {
+  /** Answers a request. The iterable is consumed once; `signal` must end it. */
+  send(request: GenerateRequest, target: Target, signal: AbortSignal): Promise<AsyncIterable<StreamEvent>>
+  models?(): Awaitable<readonly ModelInfo[]>
+}
+
+/** One kind of upstream, configured. */
+export type Provider = HttpProvider | TransportProvider
 
 /** A request that lists models, and how to read its answer: the kernel sends it. */
 export interface ModelsRequest {
@@ -156,10 +172,12 @@ export interface ProviderServices<O extends ObjectSchema> {
   readonly options: OptionsOf<O>
   readonly logger: Logger
   readonly clock: Clock
+  /** For URLs that came with a request. */
+  readonly fetch: SafeFetch
 }
 
 /** A provider package's default export. */
-export interface ProviderDefinition<O extends ObjectSchema = ObjectSchema> {
+export interface ProviderDefinition<O extends ObjectSchema = ObjectSchema, P extends Provider = Provider> {
   readonly name: string
   readonly api: 1
   readonly description?: string
@@ -174,13 +192,12 @@ export interface ProviderDefinition<O extends ObjectSchema = ObjectSchema> {
     readonly environment: Readonly<Record<string, string>>
     readonly options?: JsonObject
   }[]
-  setup(services: ProviderServices<O>): Awaitable<Provider>
+  setup(services: ProviderServices<O>): Awaitable<P>
 }
 
-/** Returns its argument; makes TypeScript infer the type of the options from their schema. */
-export function defineProvider<const O extends ObjectSchema>(definition: ProviderDefinition<O>): ProviderDefinition<O> {
+/** Returns its argument; makes TypeScript infer the types of the options and of the provider. */
+export function defineProvider<const O extends ObjectSchema, P extends Provider = Provider>(
+  definition: ProviderDefinition<O, P>,
+): ProviderDefinition<O, P> {
   return definition
 }
-
-/** Kept for the signature of {@link turns}. */
-export type { Message }

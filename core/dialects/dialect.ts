@@ -25,6 +25,8 @@ export interface ReplyContext {
 export interface ReplyEnd {
   /** Final tokens and cost, estimated if the upstream sent none; undefined for answers that used no model. */
   readonly usage: Usage | undefined
+  /** Unix time in seconds; default: when the answer was created. */
+  readonly completedAt?: number
   /** `hadrian_metadata`, if the client asked for it. */
   readonly metadata?: JsonObject
 }

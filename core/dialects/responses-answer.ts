@@ -3,7 +3,7 @@ import type { Answer, AnswerChoice } from '../contract/answer.ts'
 import type { JsonObject, StreamEvent } from '../contract/canonical.ts'
 import type { ReplyContext, ReplyEnd } from './dialect.ts'
 import { responseObject } from './responses-object.ts'
-import { completedAt, endOf, outputFor } from './responses-stream.ts'
+import { endOf, outputFor } from './responses-stream.ts'
 import { encodeResponsesUsage } from './responses-usage.ts'
 
 /** The whole response object: what a stream of the same events would have ended with. */
@@ -16,7 +16,7 @@ export function encodeResponsesAnswer(answer: Answer, end: ReplyEnd, context: Re
   return responseObject(context, {
     status,
     model: answer.model ?? context.model,
-    ...(status === 'completed' && { completedAt: completedAt(context) }),
+    ...(status === 'completed' && { completedAt: end.completedAt ?? context.created }),
     ...(incompleteReason !== undefined && { incompleteReason }),
     ...(error && { error }),
     output: output.items('incomplete'),

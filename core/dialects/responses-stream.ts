@@ -56,11 +56,6 @@ export function outputFor({ request, body, ...context }: ReplyContext, emit: Emi
   })
 }
 
-/** Unix time in seconds at which a response ended, never before it began. */
-export function completedAt(context: ReplyContext): number {
-  return Math.max(context.created, Math.floor(Date.now() / 1000))
-}
-
 /** Writes the events of the Responses API from canonical ones. */
 export class ResponsesWriter implements StreamWriter<StreamEvent> {
   readonly #context: ReplyContext
@@ -96,7 +91,7 @@ export class ResponsesWriter implements StreamWriter<StreamEvent> {
     const response = responseObject(this.#context, {
       status,
       model: this.#model,
-      ...(status === 'completed' && { completedAt: completedAt(this.#context) }),
+      ...(status === 'completed' && { completedAt: end.completedAt ?? this.#context.created }),
       ...(incompleteReason !== undefined && { incompleteReason }),
       ...(error && { error }),
       output: this.#output.items('incomplete'),

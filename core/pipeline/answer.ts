@@ -1,7 +1,7 @@
 import type { StreamEvent } from '../contract/canonical.ts'
 import { gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
-import type { Decoder, ServerSentEvent, WireRequest } from '../contract/provider.ts'
+import type { Decoder, HttpProvider, ServerSentEvent, WireRequest } from '../contract/provider.ts'
 import type { UpstreamRecord } from '../dialects/dialect.ts'
 import { EventSplitter } from '../http/sse.ts'
 import { passthroughBody } from '../dialects/passthrough.ts'
@@ -31,9 +31,9 @@ export async function openAnswer(attempt: AttemptRun): Promise<ProviderReply> {
     ? await provider.prepare(attempt.request, attempt.target, attempt.exchange.signal)
     : attempt.request
   if (request !== attempt.request) attempt.edit(() => request)
-  if (provider.send) return started(attempt, undefined, openTransport(attempt, provider.send.bind(provider)))
+  if (provider.send) return started(attempt, undefined, openTransport(attempt, provider))
 
-  const wire = await wireOf(attempt)
+  const wire = await wireOf(attempt, provider)
   const { exchange, instance, target } = attempt
   attempt.markSent()
   const { status, headers, body } = await callUpstream({
@@ -49,13 +49,12 @@ export async function openAnswer(attempt: AttemptRun): Promise<ProviderReply> {
   const type = headers['content-type'] ?? ''
   if (type.startsWith('text/event-stream') || (type === '' && request.stream))
     return started(attempt, wire.dialect, streamed(attempt, body, provider.decoder(wire)))
-  return whole(attempt, wire, await readAll(body, target.provider, answerLimitBytes))
+  return whole(attempt, provider, wire, await readAll(body, target.provider, answerLimitBytes))
 }
 
 /** The request on the wire: the client's own bytes where nothing has to change, else what the provider makes of it. */
-async function wireOf(attempt: AttemptRun): Promise<WireRequest> {
+async function wireOf(attempt: AttemptRun, provider: HttpProvider): Promise<WireRequest> {
   const { exchange, target, request } = attempt
-  const { provider } = attempt.instance
   const path = provider.capabilities.dialects[exchange.dialect]
   const passed =
     path === undefined || attempt.edited
@@ -151,14 +150,14 @@ async function* streamed(attempt: AttemptRun, body: UpstreamBody, decoder: Decod
 }
 
 /** Reads a whole JSON answer. */
-function whole(attempt: AttemptRun, wire: WireRequest, bytes: Buffer): ProviderReply {
+function whole(attempt: AttemptRun, provider: HttpProvider, wire: WireRequest, bytes: Buffer): ProviderReply {
   let value: unknown
   try {
     value = JSON.parse(bytes.toString('utf8'))
   } catch (error) {
     throw malformed(attempt, error)
   }
-  const { events, failure } = attempt.watch(decode(attempt, () => attempt.instance.provider.decode(value, wire)))
+  const { events, failure } = attempt.watch(decode(attempt, () => provider.decode(value, wire)))
   if (failure) throw failure
   attempt.complete()
   return new ProviderReply({

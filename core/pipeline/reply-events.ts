@@ -63,5 +63,9 @@ export function contextOf(exchange: ExchangeState): ReplyContext {
 
 /** What the end of the answer says. */
 export function endOf(exchange: ExchangeState): ReplyEnd {
-  return { usage: exchange.usage, ...(exchange.ran && { metadata: metadataOf(exchange) }) }
+  return {
+    usage: exchange.usage,
+    completedAt: Math.floor(exchange.services.clock.now() / 1000),
+    ...(exchange.ran && { metadata: metadataOf(exchange) }),
+  }
 }

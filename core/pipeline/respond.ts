@@ -40,8 +40,7 @@ async function respondBody(exchange: ExchangeState, reply: Reply, settlement: Se
 
 async function respondWhole(exchange: ExchangeState, reply: Reply, settlement: Settlement): Promise<ReadyAnswer> {
   const dialect = dialects[exchange.dialect]
-  const untouched = reply instanceof ProviderReply && reply.dialect === exchange.dialect && !hasResponseHooks(exchange)
-  const verbatim = untouched ? reply.whole : undefined
+  const verbatim = isUntouched(exchange, reply) ? reply.whole : undefined
   const builder = new AnswerBuilder()
   for await (const batch of clientEvents(exchange, reply)) if (!verbatim) for (const event of batch) builder.push(event)
   await settlement.settle({ status: 'completed', httpStatus: reply.status })
@@ -59,4 +58,10 @@ async function respondWhole(exchange: ExchangeState, reply: Reply, settlement: S
       ? verbatimBody(verbatim.bytes, verbatim.value as JsonObject, end, dialect.encodeUsage.bind(dialect))
       : JSON.stringify(dialect.encode(builder.answer(), end, contextOf(exchange))),
   }
+}
+
+/** Whether the upstream's own bytes are what the client asked for. */
+function isUntouched(exchange: ExchangeState, reply: Reply): reply is ProviderReply {
+  if (!(reply instanceof ProviderReply) || reply.dialect !== exchange.dialect) return false
+  return !hasResponseHooks(exchange) && exchange.request.reasoning?.exclude !== true
 }

@@ -1,6 +1,6 @@
 import type { StreamEvent } from '../contract/canonical.ts'
 import { gatewayError } from '../contract/errors.ts'
-import type { Provider } from '../contract/provider.ts'
+import type { TransportProvider } from '../contract/provider.ts'
 import type { UpstreamRecord } from '../dialects/dialect.ts'
 import type { AttemptRun } from './attempt.ts'
 import { bareRecord } from './attempt.ts'
@@ -11,7 +11,7 @@ import { bareRecord } from './attempt.ts'
  */
 export async function* openTransport(
   attempt: AttemptRun,
-  send: NonNullable<Provider['send']>,
+  provider: TransportProvider,
 ): AsyncGenerator<readonly UpstreamRecord[], void> {
   const { exchange, target } = attempt
   const { timeouts } = attempt.instance
@@ -47,7 +47,11 @@ export async function* openTransport(
   let iterator: AsyncIterator<StreamEvent> | undefined
   try {
     attempt.markSent()
-    const events = await within(send(attempt.request, target, controller.signal), 'first_byte', timeouts.firstByteMs)
+    const events = await within(
+      provider.send(attempt.request, target, controller.signal),
+      'first_byte',
+      timeouts.firstByteMs,
+    )
     iterator = events[Symbol.asyncIterator]()
     for (let first = true; ; first = false) {
       const { done, value } = await within(

@@ -52,7 +52,7 @@ export class ModelLists {
 
   async #ask({ name, provider, timeouts }: ProviderInstance): Promise<readonly ModelInfo[]> {
     const answer = (await provider.models?.()) ?? []
-    if (!('wire' in answer)) return answer
+    if (!('wire' in answer) || provider.send) return answer as readonly ModelInfo[]
     const wire = await provider.authorize({
       ...answer.wire,
       headers: { accept: 'application/json', 'user-agent': 'hadrian', ...answer.wire.headers },

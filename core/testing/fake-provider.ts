@@ -53,7 +53,6 @@ export function fakeProvider(
 
 function providerOf(script: FakeScript, calls: FakeCall[], capabilities: Partial<Capabilities>): Provider {
   return {
-    baseUrl: '',
     capabilities: {
       operations: ['generate', 'completions', 'embeddings'],
       dialects: {},
@@ -63,11 +62,6 @@ function providerOf(script: FakeScript, calls: FakeCall[], capabilities: Partial
       choices: true,
       ...capabilities,
     },
-    encode: unused,
-    decode: unused,
-    decoder: unused,
-    decodeError: unused,
-    authorize: (wire) => wire,
     models: () => [{ id: 'fake-model' }],
     send: (request, target, signal) => {
       const call: FakeCall = { request, target, signal, ended: false }
@@ -83,8 +77,4 @@ async function* answer(script: FakeScript, call: FakeCall, number: number): Asyn
   } finally {
     call.ended = true
   }
-}
-
-function unused(): never {
-  throw new Error('the fake provider has a transport of its own')
 }

@@ -4,7 +4,7 @@ import { Ajv } from 'ajv'
 import { answerOf } from '../contract/answer.ts'
 import type { GenerateRequest, JsonObject, StreamEvent } from '../contract/canonical.ts'
 import { isGatewayError } from '../contract/errors.ts'
-import type { Provider, ProviderDefinition, ServerSentEvent, Target, WireRequest } from '../contract/provider.ts'
+import type { HttpProvider, ProviderDefinition, ServerSentEvent, Target, WireRequest } from '../contract/provider.ts'
 import { EventSplitter, record } from '../http/sse.ts'
 import { FakeClock } from './fake-clock.ts'
 
@@ -36,11 +36,19 @@ const target: Target = { provider: 'suite', model: 'model-1', name: 'suite/model
  * bytes of a stream are split, and errors that say what they are.
  */
 export function providerSuite(definition: ProviderDefinition, suite: ProviderSuiteOptions): void {
-  const setUp = async (): Promise<Provider> => {
+  const setUp = async (): Promise<HttpProvider> => {
     const options = { ...structuredClone(suite.options) }
     const validate = new Ajv({ strict: false, useDefaults: true }).compile(definition.options)
     assert.equal(validate(options), true, JSON.stringify(validate.errors))
-    return definition.setup({ instance: 'suite', options, logger: silent, clock: new FakeClock() })
+    const provider = await definition.setup({
+      instance: 'suite',
+      options,
+      logger: silent,
+      clock: new FakeClock(),
+      fetch: () => Promise.reject(new Error('the suite has no network')),
+    })
+    assert.ok(!provider.send, 'the suite is for providers with an HTTP transport')
+    return provider
   }
 
   describe(`provider contract: ${definition.name}`, () => {
@@ -83,7 +91,7 @@ export function providerSuite(definition: ProviderDefinition, suite: ProviderSui
   })
 }
 
-function checkError(provider: Provider, { status, headers = {}, body }: RecordedExchange): void {
+function checkError(provider: HttpProvider, { status, headers = {}, body }: RecordedExchange): void {
   const error = provider.decodeError(status, headers, body)
   assert.ok(isGatewayError(error))
   assert.ok(
@@ -104,7 +112,7 @@ function checkWhole(events: readonly StreamEvent[]): void {
 }
 
 /** Every split of the bytes in two, with LF and with CRLF, gives the events of the unsplit stream. */
-function checkSplits(provider: Provider, { records = [] }: RecordedExchange, wire: WireRequest): void {
+function checkSplits(provider: HttpProvider, { records = [] }: RecordedExchange, wire: WireRequest): void {
   const text = records.map(({ data, event }) => record(data, event)).join('')
   for (const bytes of [Buffer.from(text), Buffer.from(text.replaceAll('\n', '\r\n'))]) {
     const expected = decodeBytes(provider, wire, [bytes])
@@ -124,7 +132,7 @@ function checkSplits(provider: Provider, { records = [] }: RecordedExchange, wir
 /** A long recording is split at this many places in two; byte by byte still covers every border. */
 const mostSplits = 400
 
-function checkCuts(provider: Provider, { records = [] }: RecordedExchange, wire: WireRequest): void {
+function checkCuts(provider: HttpProvider, { records = [] }: RecordedExchange, wire: WireRequest): void {
   for (let kept = 0; kept < records.length; kept++) {
     const decoder = provider.decoder(wire)
     for (const message of records.slice(0, kept)) decoder.push(message)
@@ -132,7 +140,7 @@ function checkCuts(provider: Provider, { records = [] }: RecordedExchange, wire:
   }
 }
 
-function decodeBytes(provider: Provider, wire: WireRequest, pieces: readonly Uint8Array[]): readonly StreamEvent[] {
+function decodeBytes(provider: HttpProvider, wire: WireRequest, pieces: readonly Uint8Array[]): readonly StreamEvent[] {
   const splitter = new EventSplitter()
   const decoder = provider.decoder(wire)
   const events = pieces.flatMap((piece) => splitter.push(piece).flatMap((message) => decoder.push(message)))

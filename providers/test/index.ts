@@ -1,4 +1,4 @@
-import { defineProvider, gatewayError, upstreamError } from '@hadrian/core/provider'
+import { defineProvider, upstreamError } from '@hadrian/core/provider'
 
 import { delay, play } from './playback.ts'
 import { scriptOf } from './script.ts'
@@ -37,7 +37,6 @@ export default defineProvider({
         choices: true,
         input: ['image', 'audio', 'file'],
       },
-      baseUrl: 'test:',
       async send(request, target, signal) {
         const script = scriptOf(target.model)
         if (script.slowMs > 0) await delay(clock, script.slowMs, signal)
@@ -54,15 +53,6 @@ export default defineProvider({
       },
       models: () => [...new Set([...listed, ...options.models])].map((id) => ({ id, ownedBy: 'hadrian' })),
       // Nothing goes over a wire, so that the kernel never calls what follows.
-      encode: () => ({ wire: { method: 'POST', path: '/', headers: {}, dialect: 'test' }, warnings: [] }),
-      decode: noWire,
-      decoder: noWire,
-      decodeError: noWire,
-      authorize: (wire) => wire,
     }
   },
 })
-
-function noWire(): never {
-  throw gatewayError('internal_error', 'The test provider has no wire')
-}

@@ -18,7 +18,9 @@ import { startPostgres } from '../postgres-server.ts'
 import type { PostgresServer } from '../postgres-server.ts'
 import { preparedDataDirectory } from '../prepared-database.ts'
 import { databaseSuite } from './database-suite.ts'
+import { insertManySuite } from './insert-many-suite.ts'
 import { migrationsSuite } from './migrations-suite.ts'
+import { notificationsSuite } from './notifications-suite.ts'
 
 const logger = { debug() {}, info() {}, warn() {}, error() {} }
 let server: PostgresServer
@@ -36,10 +38,15 @@ async function openServer(clock?: Clock): Promise<OpenedDatabase> {
   return openDatabase({ url: await server.createDatabase(), dataDirectory: '/nonexistent', logger, clock })
 }
 
-databaseSuite('embedded', openEmbedded)
-databaseSuite('PostgreSQL', openServer)
-migrationsSuite('embedded', openEmbedded)
-migrationsSuite('PostgreSQL', openServer)
+for (const [name, open] of [
+  ['embedded', openEmbedded],
+  ['PostgreSQL', openServer],
+] as const) {
+  databaseSuite(name, open)
+  insertManySuite(name, open)
+  notificationsSuite(name, open)
+  migrationsSuite(name, open)
+}
 
 describe('PostgreSQL connections', () => {
   it('carry notifications from one instance to another', async () => {

@@ -6,7 +6,7 @@ import type {
   GenerateRequest,
   JsonObject,
   ModelInfo,
-  Provider,
+  HttpProvider,
   ServerSentEvent,
   StreamEvent,
   Target,
@@ -18,7 +18,7 @@ type Options = Parameters<typeof anthropic.setup>[0]['options']
 const silent = () => undefined
 
 /** The provider as the kernel sets it up, with the defaults its schema gives. */
-export async function anthropicProvider(options: Partial<Options> = {}): Promise<Provider> {
+export async function anthropicProvider(options: Partial<Options> = {}): Promise<HttpProvider> {
   return await anthropic.setup({
     instance: 'anthropic',
     options: {
@@ -30,6 +30,7 @@ export async function anthropicProvider(options: Partial<Options> = {}): Promise
     },
     logger: { debug: silent, info: silent, warn: silent, error: silent },
     clock: { now: () => 0, monotonicMs: () => 0, after: () => silent },
+    fetch: () => Promise.reject(new Error('no network')),
   })
 }
 
@@ -88,7 +89,7 @@ export function record(value: JsonObject): ServerSentEvent {
 }
 
 /** The events of a stream of these records. */
-export function stream(provider: Provider, records: readonly JsonObject[], request = wire): readonly StreamEvent[] {
+export function stream(provider: HttpProvider, records: readonly JsonObject[], request = wire): readonly StreamEvent[] {
   const decoder = provider.decoder(request)
   return [...records.flatMap((value) => decoder.push(record(value))), ...decoder.end()]
 }

@@ -15,7 +15,13 @@ export async function instanceOf(settings: Partial<Settings> = {}, instance = 'u
   const silent = () => {}
   const logger = { debug: silent, info: silent, warn: silent, error: silent }
   const clock = { now: () => 0, monotonicMs: () => 0, after: () => silent }
-  return openai.setup({ instance, options: filled, logger, clock })
+  return openai.setup({
+    instance,
+    options: filled,
+    logger,
+    clock,
+    fetch: () => Promise.reject(new Error('no network')),
+  })
 }
 
 /** An upstream that takes everything a chat client may send. */

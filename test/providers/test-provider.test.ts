@@ -59,6 +59,7 @@ async function open(
     options: { models: [] },
     logger: { debug: silent, info: silent, warn: silent, error: silent },
     clock,
+    fetch: () => Promise.reject(new Error('no network')),
   })
   const request: GenerateRequest = {
     operation: 'generate',
@@ -438,6 +439,7 @@ it('lists the models that are worth a try, and those of the operator', async () 
     options: { models: ['cut-3', 'echo'] },
     logger: { debug: silent, info: silent, warn: silent, error: silent },
     clock: new StandingClock(),
+    fetch: () => Promise.reject(new Error('no network')),
   })
   const models = await provider.models!()
   assert.ok(Array.isArray(models))

@@ -43,7 +43,7 @@ export class EmbeddedSocket extends Duplex {
   }
 
   async #startAfterPrevious(): Promise<void> {
-    
+    await this.#previous
     if (!this.destroyed) this.#start()
   }
 
