@@ -4,6 +4,7 @@ import { decode, MessageDecoder } from './decode.ts'
 import { encode, type EncodeOptions } from './encode.ts'
 import { decodeError } from './errors.ts'
 import { modelsRequest } from './models.ts'
+import { withRemoteMedia } from './remote-media.ts'
 
 export default defineProvider({
   name: 'anthropic',
@@ -64,7 +65,7 @@ export default defineProvider({
     },
   },
   defaults: [{ instance: 'anthropic', environment: { ANTHROPIC_API_KEY: 'api_key' } }],
-  setup({ instance, options }) {
+  setup({ instance, options, fetch }) {
     const encodeOptions: EncodeOptions = {
       version: options.version,
       beta: options.beta,
@@ -85,6 +86,7 @@ export default defineProvider({
         input: ['image', 'file'],
       },
       baseUrl: options.base_url.replace(/\/+$/, ''),
+      prepare: (request, _target, signal) => withRemoteMedia(request, fetch, signal),
       encode: (request, target) => encode(request, target, encodeOptions),
       decode: (body, wire) => decode(instance, body, wire),
       decoder: (wire) => new MessageDecoder(instance, wire),
