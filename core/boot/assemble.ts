@@ -76,7 +76,7 @@ export async function assemble(options: AssemblyOptions): Promise<Assembly> {
   const catalog = createCatalog({
     entries: catalogEntries(config.models),
     providers: instances,
-    defaultProvider: config.routing.default_provider,
+    defaultProvider: config.routing.default_provider ?? onlyProvider(instances),
     lists: new ModelLists(clock, connections),
     logger,
   })
@@ -149,6 +149,14 @@ export async function assemble(options: AssemblyOptions): Promise<Assembly> {
     connections,
   })
   return { plan: compiled.plan, pipeline, providers: instances, database, services: setUp.services, lifecycle }
+}
+
+/** The instance bare model names go to if the config names none: the only one there is, the test provider not counted. */
+function onlyProvider(instances: ReadonlyMap<string, ProviderInstance>): string | undefined {
+  const all = [...instances.values()]
+  const real = all.filter(({ type }) => type !== 'test')
+  const candidates = real.length > 0 ? real : all
+  return candidates.length === 1 ? candidates[0]!.name : undefined
 }
 
 /** The order of plugins. A cycle is a problem among others, so the given order then stands in for it. */

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { Ajv } from 'ajv'
 import type { Schema } from '../contract/plugin.ts'
+import { readSchemaFile } from '../services/schema-files.ts'
 import { isTable } from './config-tree.ts'
 import type { Definition, PackageKind } from './discover.ts'
 import type { Problem } from './problems.ts'
@@ -13,10 +13,8 @@ interface CoreSchema extends Schema {
   }
 }
 
-/** The core's own sections. The file stands beside `core` in the workspace, and inside it when published. */
-const coreSchema = JSON.parse(
-  readFileSync(new URL('../../schemas/config.schema.json', import.meta.url), 'utf8'),
-) as CoreSchema
+/** The core's own sections. */
+const coreSchema = readSchemaFile('config') as CoreSchema
 
 /** Keys under `[plugins.NAME]` that belong to the kernel; everything else is an option of the plugin. */
 export const pluginKeys: readonly string[] = Object.keys(coreSchema.$defs.plugin.properties)

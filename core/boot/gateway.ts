@@ -2,6 +2,7 @@ import type { Clock, JsonObject, Logger, Run } from '../contract/plugin.ts'
 import { clientAddress } from '../http/address.ts'
 import { createApp } from '../http/app.ts'
 import type { App } from '../http/app.ts'
+import { docsAsset } from '../http/docs.ts'
 import { openApiDocument } from '../http/openapi.ts'
 import { kernelRoutes } from '../http/routes.ts'
 import { HttpServer } from '../http/server.ts'
@@ -147,7 +148,7 @@ export async function createGateway(options: GatewayOptions = {}): Promise<Gatew
         health: async () => ({ database: await assembly.database.healthy() }),
         isReady: () => stopped === undefined,
         openApi: () => (openApi ??= openApiDocument({ version, routes: pluginRoutes })),
-        docs: () => undefined,
+        docs: docsAsset,
         prometheus: pipeline.services.telemetry.prometheus,
         version,
       }),

@@ -1,0 +1,40 @@
+import type { GenerateRequest, Target } from '@hadrian/core/plugin'
+
+/** A need of a request, and the names under which a model's `supportedParameters` may list it. */
+const needs: readonly { readonly isIn: (request: GenerateRequest) => boolean; readonly names: readonly string[] }[] = [
+  {
+    isIn: ({ tools, toolChoice }) => tools !== undefined && tools.length > 0 && toolChoice !== 'none',
+    names: ['tools'],
+  },
+  { isIn: ({ responseFormat }) => responseFormat?.type === 'json_object', names: ['response_format'] },
+  {
+    isIn: ({ responseFormat }) => responseFormat?.type === 'json_schema',
+    names: ['structured_outputs', 'response_format'],
+  },
+  { isIn: ({ reasoning }) => wantsReasoning(reasoning), names: ['reasoning', 'reasoning_effort'] },
+]
+
+function wantsReasoning(reasoning: GenerateRequest['reasoning']): boolean {
+  if (!reasoning || reasoning.enabled === false || reasoning.effort === 'none') return false
+  return reasoning.enabled === true || reasoning.effort !== undefined || reasoning.maxTokens !== undefined
+}
+
+/**
+ * Whether a target is known not to support something the request uses. What is unknown is no reason: absent
+ * `supportedParameters` never put a target back.
+ */
+export function isKnownUnfit(target: Target, request: GenerateRequest): boolean {
+  const supported = target.info?.supportedParameters
+  if (!supported) return false
+  return needs.some(({ isIn, names }) => isIn(request) && !names.some((name) => supported.includes(name)))
+}
+
+/** Characters of a token, roughly, in English text. */
+const charactersPerToken = 4
+
+/** Tokens of all prompt texts, roughly. */
+export function estimatedTokens(texts: Iterable<string>): number {
+  let characters = 0
+  for (const text of texts) characters += text.length
+  return Math.ceil(characters / charactersPerToken)
+}
