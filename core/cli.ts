@@ -1,6 +1,7 @@
 /** The command line. `launch.js` starts this file under a Node that can run it. */
 
-import { gatewayVersion } from './boot/gateway.ts'
+import { inspect } from 'node:util'
+import { gatewayVersion } from './boot/packages.ts'
 import { describeProblem, firstLine, StartupError } from './boot/problems.ts'
 import { didYouMean } from './boot/spelling.ts'
 import { check } from './cli/check.ts'
@@ -69,7 +70,7 @@ function explain(error: unknown): number {
     for (const problem of error.problems) say(describeProblem(problem))
     if (error.problems.length > 1) say(`${error.problems.length} problems.`)
   } else say(`hadrian: unexpected error: ${firstLine(error)} (HADRIAN_DEBUG=1 shows where)`)
-  if (process.env['HADRIAN_DEBUG'] === '1') say(String(error instanceof Error ? (error.stack ?? error) : error))
+  if (process.env['HADRIAN_DEBUG'] === '1') say(inspect(error))
   return 1
 }
 

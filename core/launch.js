@@ -36,16 +36,19 @@ function findNode() {
 
 const [flag, script, ...rest] = process.argv.slice(2)
 // Built JavaScript runs where no TypeScript source is installed beside this file.
-const cli = existsSync(join(here, 'cli.ts')) ? join(here, 'cli.ts') : join(here, 'dist', 'cli.js')
+const isSource = existsSync(join(here, 'cli.ts'))
+const cli = isSource ? join(here, 'cli.ts') : join(here, 'dist', 'cli.js')
+const modules = isSource ? join(here, '..', 'node_modules') : join(here, '..', '..')
 const target = flag === '--run' && script !== undefined ? [script, ...rest] : [cli, ...process.argv.slice(2)]
 const node = findNode()
-const child = spawn(node, ['--conditions=hadrian-source', '--disable-warning=ExperimentalWarning', ...target], {
+const flags = [...(isSource ? ['--conditions=hadrian-source'] : []), '--disable-warning=ExperimentalWarning']
+const child = spawn(node, [...flags, ...target], {
   // The channel tells the child when this process is killed, so that it does not stay behind.
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   env: {
     ...process.env,
     PATH: `${dirname(node)}${delimiter}${process.env['PATH'] ?? ''}`,
-    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(here, '..', 'node_modules', '.cache', 'hadrian'),
+    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(modules, '.cache', 'hadrian'),
   },
 })
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])

@@ -80,7 +80,7 @@ function ownDirectory(directory: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   if (dirname(directory) !== tmpdir() || !directory.includes('hadrian-')) return
   const { uid, mode } = lstatSync(directory)
-  if (uid !== process.getuid?.() || (mode & 0o077) !== 0)
+  if (uid !== process.getuid?.() || (mode & 0o022) !== 0)
     throw new StartupError([
       { path: directory, message: 'this directory belongs to somebody else, or others may write to it' },
     ])

@@ -65,6 +65,8 @@ export interface Plan {
   readonly plugins: readonly ReadyPlugin[]
   readonly steps: Steps
   readonly requestables: ReadonlyMap<string, Requestable>
+  /** Some plugin guards input: it must see exactly what the upstream will. */
+  readonly guardsInput: boolean
   readonly rows: readonly PlanRow[]
   readonly warnings: readonly string[]
 }
@@ -141,7 +143,8 @@ export function compilePlan(
     if (hook === 'dispatch')
       rows.push({ hook, position: compiled.length + 1, plugin: '(kernel)', why: 'calls providers' })
   }
-  return { plan: { plugins: inOrder, steps, requestables, rows, warnings }, problems }
+  const guardsInput = inOrder.some(({ definition }) => definition.guardrail?.input === true)
+  return { plan: { plugins: inOrder, steps, requestables, guardsInput, rows, warnings }, problems }
 }
 
 function step<H extends HookName>(

@@ -1,4 +1,3 @@
-import { createGateway } from '../boot/gateway.ts'
 import type { Command } from './command.ts'
 import { configOption } from './command.ts'
 import { gatewayOptions } from './gateway-options.ts'
@@ -13,13 +12,19 @@ export const check: Command = {
   options: { config: configOption },
   words: { least: 0, most: 0 },
   async run(input) {
+    const { createGateway } = await import('../boot/gateway.ts')
     const gateway = await createGateway({ ...gatewayOptions(input), purpose: 'inspect' })
     const { plan, loaded } = gateway
     await gateway.stop()
     for (const warning of plan.warnings) input.say(`Warning: ${warning}`)
     input.print(
-      `${loaded.file ?? 'No config file'}: OK (${loaded.plugins.length} plugins, ${loaded.providers.length} providers)`,
+      `${loaded.file ?? 'No config file'}: OK. Plugins: ${namesOf(plan.plugins.map(({ definition }) => definition.name))}. ` +
+        `Providers: ${namesOf(loaded.providers.map(({ instance }) => instance))}.`,
     )
     return 0
   },
+}
+
+function namesOf(names: readonly string[]): string {
+  return names.join(', ') || 'none'
 }

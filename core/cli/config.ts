@@ -1,5 +1,3 @@
-import { loadConfig } from '../boot/config.ts'
-import { effectiveConfig, effectiveTree, formatEffectiveConfig } from '../boot/effective-config.ts'
 import type { Command } from './command.ts'
 import { configOption } from './command.ts'
 import { gatewayOptions } from './gateway-options.ts'
@@ -14,6 +12,8 @@ export const config: Command = {
   options: { config: configOption, json: { type: 'boolean', description: 'Print JSON' } },
   words: { least: 0, most: 0 },
   async run(input) {
+    const { loadConfig } = await import('../boot/config.ts')
+    const { effectiveConfig, effectiveTree, formatEffectiveConfig } = await import('../boot/effective-config.ts')
     const loaded = await loadConfig(gatewayOptions(input))
     const values = effectiveConfig(loaded)
     if (input.options['json'] === true) input.print(JSON.stringify(effectiveTree(values), null, 2))

@@ -1,7 +1,6 @@
 import { valueAt } from '../boot/config-path.ts'
 import { controlSocketPath, isListening } from '../boot/control-socket.ts'
 import { dataDirectory } from '../boot/data-directory.ts'
-import { createGateway } from '../boot/gateway.ts'
 import { StartupError } from '../boot/problems.ts'
 import { didYouMean } from '../boot/spelling.ts'
 import type { Command, Input } from './command.ts'
@@ -89,7 +88,7 @@ async function show(call: Call, input: Input): Promise<number> {
         all.map((key) => [
           field(key, 'id'),
           field(key, 'name'),
-          field(key, 'key_prefix', 'prefix', 'hint'),
+          field(key, 'key_prefix'),
           day(field(key, 'created_at')),
           day(field(key, 'last_used_at')),
           stateOf(key),
@@ -140,6 +139,7 @@ async function withGateway(input: Input, work: (call: Call) => Promise<number>):
   const socket = controlSocketPath(directory)
   const call: Call = (method, path, body) => callControlSocket(socket, method, path, body)
   if (await isListening(socket)) return work(call)
+  const { createGateway } = await import('../boot/gateway.ts')
   const gateway = await createGateway({
     ...gatewayOptions(input),
     environment: { ...input.environment, HADRIAN_LOG_LEVEL: input.environment['HADRIAN_LOG_LEVEL'] || 'warn' },
@@ -171,14 +171,11 @@ function isMissingRoute({ status, body }: ControlAnswer): boolean {
   return status === 404 && typeof message === 'string' && message.startsWith('No such path')
 }
 
-/** The first of these fields that is there, as text. */
-function field(value: unknown, ...names: string[]): string {
-  for (const name of names) {
-    const found = valueAt(value, [name])
-    if (typeof found === 'string') return found
-    if (found !== undefined && found !== null) return JSON.stringify(found)
-  }
-  return ''
+/** A field as text, empty if it is not there. */
+function field(value: unknown, name: string): string {
+  const found = valueAt(value, [name])
+  if (found === undefined || found === null) return ''
+  return typeof found === 'string' ? found : JSON.stringify(found)
 }
 
 function day(time: string): string {

@@ -1,4 +1,3 @@
-import { createGateway } from '../boot/gateway.ts'
 import type { Command } from './command.ts'
 import { configOption } from './command.ts'
 import { gatewayOptions } from './gateway-options.ts'
@@ -14,6 +13,7 @@ export const plan: Command = {
   options: { config: configOption, json: { type: 'boolean', description: 'Print JSON' } },
   words: { least: 0, most: 0 },
   async run(input) {
+    const { createGateway } = await import('../boot/gateway.ts')
     const gateway = await createGateway({ ...gatewayOptions(input), purpose: 'inspect' })
     const { rows, warnings } = gateway.plan
     await gateway.stop()

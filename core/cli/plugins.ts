@@ -1,8 +1,5 @@
-import { loadConfig } from '../boot/config.ts'
 import type { LoadedConfig } from '../boot/config.ts'
-import { readConfigFile } from '../boot/config-file.ts'
 import { valueAt } from '../boot/config-path.ts'
-import { discoverPackages } from '../boot/discover.ts'
 import type { Definition, PackageDescriptor } from '../boot/discover.ts'
 import { StartupError, describeProblem } from '../boot/problems.ts'
 import { didYouMean } from '../boot/spelling.ts'
@@ -66,11 +63,14 @@ async function installed(input: Input): Promise<{
   readonly loaded?: LoadedConfig
   readonly failure?: StartupError
 }> {
+  const { loadConfig } = await import('../boot/config.ts')
   try {
     const loaded = await loadConfig(gatewayOptions(input))
     return { packages: loaded.packages, loaded }
   } catch (error) {
     if (!(error instanceof StartupError)) throw error
+    const { readConfigFile } = await import('../boot/config-file.ts')
+    const { discoverPackages } = await import('../boot/discover.ts')
     const { directory, content } = readConfigFile(text(input.options, 'config'), input.environment)
     const paths = valueAt(content, ['packages', 'paths'])
     const listed = Array.isArray(paths) ? paths.filter((path) => typeof path === 'string') : []

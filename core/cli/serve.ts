@@ -1,4 +1,3 @@
-import { createGateway } from '../boot/gateway.ts'
 import type { Gateway } from '../boot/gateway.ts'
 import type { Command, Input } from './command.ts'
 import { configOption } from './command.ts'
@@ -24,19 +23,23 @@ export const serve: Command = {
   options: { config: configOption },
   words: { least: 0, most: 0 },
   async run(input) {
+    const { createGateway } = await import('../boot/gateway.ts')
     const stopping = signalled(input)
     const gateway = await createGateway({ ...gatewayOptions(input), onProgress: (step) => input.print(`${step} ...`) })
     for (const warning of gateway.plan.warnings) gateway.logger.warn({}, warning)
     guardProcess(gateway)
     const started = gateway.start({ control: true })
-    const first = await Promise.race([started.then(() => 'started' as const), stopping])
-    if (first === 'started') {
-      const { url } = await started
-      announce(gateway, url!, input)
-      await printFirstKey(gateway, url!, input)
-      await stopping
-    } else started.catch(() => undefined)
-    await gateway.stop()
+    try {
+      const first = await Promise.race([started, stopping])
+      if (first !== 'signalled') {
+        announce(gateway, first.url!, input)
+        await printFirstKey(gateway, first.url!, input)
+        await stopping
+      }
+    } finally {
+      started.catch(() => undefined)
+      await gateway.stop()
+    }
     return 0
   },
 }

@@ -191,6 +191,21 @@ export function gatewayError(code: keyof typeof errorCodes, message: string, ini
   return new GatewayError(code, errorCodes[code].status, message, init)
 }
 
+/** One mistake in a request, as `details.errors` lists it. */
+export interface RequestMistake {
+  /** JSON path of a field, or the name of a query parameter. */
+  readonly path: string
+  /** What is wrong there, to be read after the path: `must be at most 2`. */
+  readonly message: string
+}
+
+/** The error for a request with these mistakes; at least one. `param` is the path of the first. */
+export function invalidRequest(mistakes: readonly RequestMistake[]): GatewayError {
+  const [first] = mistakes
+  const message = first === undefined ? 'The request is not valid' : `${first.path} ${first.message}`.trim()
+  return gatewayError('invalid_request_error', message, { param: first?.path, details: { errors: mistakes } })
+}
+
 /** OpenAI's coarse class of an error, which its SDKs read: `error.type` in the body. */
 export function errorType(status: number): string {
   if (status === 401) return 'authentication_error'

@@ -52,18 +52,13 @@ function addField(text: Buffer, name: string, value: unknown, body: JsonObject):
 }
 
 /**
- * Puts another object in the place of the last one under a key, anywhere in the text. Undefined unless the place is
- * certain: the value there, read as JSON, is `expected`.
+ * Puts another object in the place of the one under a key, anywhere in the text. Undefined unless the place is certain:
+ * the key occurs once in the whole text, and the value there, read as JSON, is `expected`.
  */
-export function replaceLastObject(
-  text: Buffer,
-  name: string,
-  expected: unknown,
-  value: JsonObject,
-): Buffer | undefined {
+export function replaceObject(text: Buffer, name: string, expected: unknown, value: JsonObject): Buffer | undefined {
   const key = `"${name}"`
-  const at = text.lastIndexOf(key)
-  if (at === -1) return undefined
+  const at = text.indexOf(key)
+  if (at === -1 || text.includes(key, at + 1)) return undefined
   let start = skipSpace(text, at + key.length)
   if (text[start] !== colon) return undefined
   start = skipSpace(text, start + 1)

@@ -31,6 +31,8 @@ export class VerbatimResponsesWriter implements StreamWriter<UpstreamRecord> {
       this.#terminal = record
       return ''
     }
+    // Only a record without events can be no JSON at all, which clients would fail to parse.
+    if (events.length === 0 && !parse(data)) return ''
     this.#created ??= data
     this.#last = data
     const event = record.event ?? parse(data)?.['type']

@@ -2,7 +2,7 @@
 
 import type { JsonObject, Usage } from '../contract/canonical.ts'
 import type { ReplyEnd } from './dialect.ts'
-import { replaceLastObject } from './json-bytes.ts'
+import { replaceObject } from './json-bytes.ts'
 
 /** The upstream's own bytes, with the gateway's fields in its usage. */
 export function verbatimBody(
@@ -14,7 +14,7 @@ export function verbatimBody(
   const given = value['usage'] as JsonObject | null | undefined
   const usage = end.usage && (given ? { ...given, ...costOf(encodeUsage(end.usage)) } : encodeUsage(end.usage))
   if (!end.metadata && (!usage || (given && Object.keys(usage).length === Object.keys(given).length))) return bytes
-  const spliced = end.metadata || !usage || !given ? undefined : replaceLastObject(bytes, 'usage', given, usage)
+  const spliced = end.metadata || !usage || !given ? undefined : replaceObject(bytes, 'usage', given, usage)
   return (
     spliced ??
     Buffer.from(

@@ -4,6 +4,7 @@ import { isObject } from './chat-fields.ts'
 import { doneRecord, errorRecord } from './chat-stream.ts'
 import { costFields, encodeChatUsage } from './chat-usage.ts'
 import type { ReplyContext, ReplyEnd, StreamWriter, UpstreamRecord } from './dialect.ts'
+import { hasForeignFinish, isDoubtful, withKnownFinish } from './finish-words.ts'
 
 const nullUsage = /,\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,/
 const anyUsage = '"usage"'
@@ -15,6 +16,11 @@ function parseObject(data: string): JsonObject | undefined {
   } catch {
     return undefined
   }
+}
+
+function withKnownWords({ data, events }: UpstreamRecord): string {
+  const chunk = parseObject(data)
+  return chunk && hasForeignFinish(chunk) ? JSON.stringify(withKnownFinish(chunk, events)) : data
 }
 
 /** Writes a stream anew from the events of its records, for an answer that may not go out as it came. */
@@ -59,8 +65,11 @@ export class VerbatimChunkWriter implements StreamWriter<UpstreamRecord> {
   }
 
   push(record: UpstreamRecord): string {
-    const { data, event } = record
-    if (data === '[DONE]' || record.events.some(({ type }) => type === 'error')) return ''
+    const { event, events } = record
+    if (record.data === '[DONE]' || events.some(({ type }) => type === 'error')) return ''
+    // Only a record without events can be no JSON at all, which clients would fail to parse.
+    if (events.length === 0 && !parseObject(record.data)) return ''
+    const data = events.some(isDoubtful) ? withKnownWords(record) : record.data
     // A quote inside a JSON string is escaped, so this finds nothing in the text of an answer.
     const text = data.includes(anyUsage) ? this.#withoutUsage(data) : data
     this.#last = data

@@ -3,8 +3,8 @@
  * `schemas/types.ts` and of `/openapi.json`.
  */
 
-import { readFileSync } from 'node:fs'
 import type { Schema } from '../contract/options.ts'
+import { readSchemaFile } from '../services/schema-files.ts'
 
 /** The documents of the library: `schemas/NAME.schema.json`. */
 const documentNames = [
@@ -33,13 +33,8 @@ let library: SchemaLibrary | undefined
 
 /** Reads the library once. Every `$ref` in it has the form `#/definitions/NAME`. */
 export function schemaLibrary(): SchemaLibrary {
-  library ??= bundle(documentNames.map((name) => [`${name}.schema.json`, readDocument(name)]))
+  library ??= bundle(documentNames.map((name) => [`${name}.schema.json`, readSchemaFile(name)]))
   return library
-}
-
-function readDocument(name: string): Schema {
-  // The same relative place for source and build: a published package carries a copy of `schemas/` beside `dist/`.
-  return JSON.parse(readFileSync(new URL(`../../schemas/${name}.schema.json`, import.meta.url), 'utf8')) as Schema
 }
 
 function bundle(documents: readonly (readonly [file: string, document: Schema])[]): SchemaLibrary {

@@ -57,6 +57,8 @@ export async function sendResult(
   response.on('drain', () => wakeDrain?.())
   response.on('close', () => {
     gone = true
+    // Here too, since a stream that does not heed its end would never let the loop below come to it.
+    stopKeepAlive()
     wakeDrain?.()
     void iterator.return?.()
   })

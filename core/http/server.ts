@@ -7,6 +7,8 @@ import type { App } from './app.ts'
 
 /** How long aborted exchanges get to settle and to write their last words. */
 const lastWordsMs = 2_000
+/** How long an idle connection stays open: longer than the 60 seconds of common load balancers, who must be first to close. */
+const keepAliveTimeoutMs = 75_000
 /** Pause between two looks at whether the last connections are gone. */
 const pollMs = 20
 
@@ -69,7 +71,7 @@ export class HttpServer {
   }
 
   #open(callback: App['callback'], listen: (server: Server) => void): Promise<Server> {
-    const server = createServer(callback)
+    const server = createServer({ keepAliveTimeout: keepAliveTimeoutMs }, callback)
     server.on('clientError', this.#app.clientError)
     return new Promise((resolve, reject) => {
       server.once('error', reject)

@@ -28,7 +28,7 @@ type Batches = AsyncGenerator<readonly UpstreamRecord[], void>
 export async function openAnswer(attempt: AttemptRun): Promise<ProviderReply> {
   const { provider } = attempt.instance
   const request = provider.prepare
-    ? await provider.prepare(attempt.request, attempt.target, attempt.exchange.signal)
+    ? await provider.prepare(attempt.request, attempt.target, attempt.signal)
     : attempt.request
   if (request !== attempt.request) attempt.edit(() => request)
   if (provider.send) return started(attempt, undefined, openTransport(attempt, provider))
@@ -41,7 +41,7 @@ export async function openAnswer(attempt: AttemptRun): Promise<ProviderReply> {
     baseUrl: provider.baseUrl,
     wire,
     timeouts: instance.timeouts,
-    signal: exchange.signal,
+    signal: attempt.signal,
     clock: exchange.services.clock,
     connections: exchange.services.connections,
   })

@@ -28,6 +28,8 @@ export class AttemptRun implements Attempt {
   #usage: Usage | undefined
   #outputCharacters = 0
   #sent = false
+  readonly #controller = new AbortController()
+  readonly #onAbort = (): void => this.#controller.abort(this.exchange.signal.reason)
   #finishReason: FinishReason | undefined
   #responseModel: string | undefined
   #responseId: string | undefined
@@ -62,6 +64,7 @@ export class AttemptRun implements Attempt {
         })
       : undefined
     exchange.open(this)
+    exchange.signal.addEventListener('abort', this.#onAbort)
   }
 
   get request(): GenerateRequest {
@@ -86,6 +89,11 @@ export class AttemptRun implements Attempt {
     } catch (error) {
       throw this.fail(error)
     }
+  }
+
+  /** Aborts when the exchange does, and when the attempt ends before its answer: then nobody reads it. */
+  get signal(): AbortSignal {
+    return this.#controller.signal
   }
 
   /** The request is on its way: from now on the upstream may bill it. */
@@ -150,7 +158,12 @@ export class AttemptRun implements Attempt {
 
   /** Closes the attempt as failed, or as aborted if the client is why. Returns the error to throw. */
   fail(error: unknown): GatewayError {
-    const shown = isGatewayError(error) ? error : gatewayError('internal_error', 'Internal error', { cause: error })
+    const { signal } = this.exchange
+    const reason: unknown = signal.aborted && !isGatewayError(error) ? signal.reason : error
+    const shown = isGatewayError(reason)
+      ? reason
+      : // A defect of one provider, which another does not have.
+        gatewayError('internal_error', 'Internal error', { cause: error, retryable: true })
     this.close(shown.code === 'request_cancelled' ? 'aborted' : 'failed', shown)
     return shown
   }
@@ -161,6 +174,9 @@ export class AttemptRun implements Attempt {
     const { exchange, record, target } = this
     const { clock, telemetry } = exchange.services
     record.outcome = outcome
+    exchange.signal.removeEventListener('abort', this.#onAbort)
+    if (outcome !== 'completed')
+      this.#controller.abort(error ?? gatewayError('request_cancelled', 'The answer was left'))
     record.endedMs = clock.monotonicMs()
     if (error) record.error = error
     const usage = this.#finalUsage(outcome)
@@ -173,6 +189,7 @@ export class AttemptRun implements Attempt {
     telemetry.recordAttempt({
       operation: exchange.operation,
       provider: target.provider,
+      providerType: this.instance.type,
       model: target.model,
       outcome,
       ...(error && { errorCode: error.code }),
@@ -194,20 +211,22 @@ export class AttemptRun implements Attempt {
 
   /**
    * The provider's count, else an estimate that says so: of a complete answer, of what came before a cut, and of the
-   * input of a call the client left. A call that failed before it gave anything is free.
+   * input of a call the client left. A count that came before the end of the answer is a count so far, and at least what
+   * came is charged. A call that failed before it gave anything is free.
    */
   #finalUsage(outcome: 'completed' | 'failed' | 'aborted'): Usage | undefined {
     const owed = outcome === 'completed' || this.#outputCharacters > 0 || (outcome === 'aborted' && this.#sent)
     const counted = this.#usage
     if (!counted && !owed) return undefined
+    const isFinal = outcome === 'completed' || this.#finishReason !== undefined
+    const { native: _, ...soFar } = counted ?? {}
     const usage: Usage =
-      counted && (outcome === 'completed' || counted.outputTokens > 0)
+      counted && isFinal
         ? counted
         : {
+            ...soFar,
             inputTokens: counted?.inputTokens || this.exchange.estimateInputTokens(this.#request),
-            outputTokens: Math.ceil(this.#outputCharacters / 4),
-            ...(counted?.cachedInputTokens !== undefined && { cachedInputTokens: counted.cachedInputTokens }),
-            ...(counted?.cacheWriteTokens !== undefined && { cacheWriteTokens: counted.cacheWriteTokens }),
+            outputTokens: Math.max(counted?.outputTokens ?? 0, Math.ceil(this.#outputCharacters / 4)),
             estimated: true,
           }
     const costMicros = this.exchange.services.catalog.price(this.target, usage)

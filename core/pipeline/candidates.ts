@@ -1,7 +1,8 @@
 import type { GenerateRequest } from '../contract/canonical.ts'
 import { gatewayError } from '../contract/errors.ts'
-import type { Catalog, Principal, Target } from '../contract/plugin.ts'
-import type { ProviderInstance } from './services.ts'
+import type { GatewayError } from '../contract/errors.ts'
+import type { Principal, Target } from '../contract/plugin.ts'
+import type { PipelineServices } from './services.ts'
 import { mayUse } from './access.ts'
 
 /** A target that will not be tried, and who took it off the list. */
@@ -15,6 +16,8 @@ export interface Candidates {
   readonly excluded: readonly Excluded[]
 }
 
+type CandidateServices = Pick<PipelineServices, 'catalog' | 'providers' | 'routing'>
+
 /** Suffixes that change routing; they are stripped only where the whole name is unknown, since `llama3:8b` is a name. */
 const routingSuffixes = ['nitro', 'floor', 'online'] as const
 
@@ -27,13 +30,9 @@ const routingSuffixes = ['nitro', 'floor', 'online'] as const
 export function expandCandidates(
   request: GenerateRequest,
   principal: Principal,
-  services: {
-    readonly catalog: Catalog
-    readonly providers: ReadonlyMap<string, ProviderInstance>
-    readonly defaultModel?: string | undefined
-  },
+  services: CandidateServices,
 ): Candidates {
-  const names = requestedNames(request, services.defaultModel)
+  const names = requestedNames(request, services.routing.defaultModel)
   const targets: Target[] = []
   const excluded: Excluded[] = []
   const seen = new Set<string>()
@@ -56,7 +55,7 @@ export function expandCandidates(
         })
     }
   }
-  if (targets.length === 0) throw noTarget(names, excluded, services.catalog)
+  if (targets.length === 0) throw noTarget({ request, principal, services, excluded })
   return { targets, excluded }
 }
 
@@ -81,9 +80,24 @@ function unknownName(name: string): string {
 }
 
 /** The error when nothing is left to try. Also used when hooks have taken every target off the list. */
-export function noTarget(names: readonly string[], excluded: readonly Excluded[], catalog: Catalog): Error {
+export function noTarget({
+  request,
+  principal,
+  services,
+  excluded,
+}: {
+  readonly request: GenerateRequest
+  readonly principal: Principal
+  readonly services: CandidateServices
+  readonly excluded: readonly Excluded[]
+}): GatewayError {
+  const names = requestedNames(request, services.routing.defaultModel)
   const unknown = excluded.every(({ removedBy }) => removedBy === 'unknown model')
   const [first] = names
+  // A name the caller may not use is none of its business, and no help either.
+  const suggestions = names
+    .flatMap((name) => services.catalog.suggestions(name))
+    .filter((name) => mayUse(principal, { name, requested: name }))
   return gatewayError(
     'routing_error',
     unknown ? `Model '${first}' not found` : `No target can serve the model '${first}'`,
@@ -92,7 +106,7 @@ export function noTarget(names: readonly string[], excluded: readonly Excluded[]
       details: {
         requested: names,
         candidates: excluded.map(({ target, removedBy }) => ({ target, removed_by: removedBy })),
-        suggestions: [...new Set(names.flatMap((name) => catalog.suggestions(name)))].slice(0, 5),
+        suggestions: [...new Set(suggestions)].slice(0, 5),
       },
     },
   )

@@ -8,7 +8,7 @@ import { AttemptRun } from './attempt.ts'
 import { noTarget } from './candidates.ts'
 import { mergeChoices } from './choices.ts'
 import type { ExchangeState } from './exchange.ts'
-import { callHook, callUntimedHook } from './hooks.ts'
+import { callAround, callHook } from './hooks.ts'
 
 /** Longest pause before the same target is tried again; an upstream that asks for more gets no second try from us. */
 const longestPauseMs = 2_000
@@ -23,7 +23,15 @@ export function dispatch(exchange: ExchangeState): Promise<Reply> {
     (request = inherited) => {
       const step = steps[index]
       if (!step) return callProvider(exchange, request ?? exchange.request)
-      return callUntimedHook(exchange, step, () => step.call(exchange, layer(index + 1, request)))
+      return callAround(exchange, step, layer(index + 1, request), async (next) => {
+        let calledNext = false
+        const reply = await step.call(exchange, (changed) => {
+          calledNext = true
+          return next(changed)
+        })
+        if (!calledNext) exchange.answeredBy = step.plugin
+        return reply
+      })
     }
   return layer(0, undefined)()
 }
@@ -44,8 +52,13 @@ async function callProvider(exchange: ExchangeState, request: GenerateRequest): 
 
 /** One billable call: reserves it, then tries targets until one answers. */
 async function callOnce(exchange: ExchangeState, request: GenerateRequest): Promise<Reply> {
+  requireTargets(exchange)
   const call = new PendingCall(exchange, request)
-  for (const step of exchange.steps('reserve')) await callHook(exchange, step, () => step.call(exchange, call))
+  for (const step of exchange.steps('reserve')) {
+    await callHook(exchange, step, () => step.call(exchange, call))
+    exchange.signal.throwIfAborted()
+  }
+  requireTargets(exchange)
   return tryTargets(exchange, call)
 }
 
@@ -105,12 +118,12 @@ async function tryTargets(exchange: ExchangeState, call: PendingCall): Promise<R
   const { routing, clock } = exchange.services
   let lastError: GatewayError | undefined
   let left = routing.maxAttempts
-  const targets = usableTargets(exchange)
+  const { targets } = exchange
   for (const [index, target] of targets.entries()) {
     let retries = index === targets.length - 1 ? routing.retries : 0
     for (let tries = 0; left > 0; tries++) {
       left--
-      if (exchange.signal.aborted) throw exchange.signal.reason
+      exchange.signal.throwIfAborted()
       const attempt = new AttemptRun(exchange, exchange.services.providers.get(target.provider)!, target, call)
       try {
         return await runAttempt(exchange, attempt)
@@ -124,11 +137,15 @@ async function tryTargets(exchange: ExchangeState, call: PendingCall): Promise<R
       await pause(exchange, pauseMs)
     }
   }
-  throw lastError ?? noTarget([exchange.request.model ?? ''], exchange.excluded, exchange.services.catalog)
+  throw lastError!
 }
 
-/** The targets left, checked once more: a hook may have put in any. */
-function usableTargets(exchange: ExchangeState): readonly Target[] {
+/**
+ * Checks the targets once more, since a hook may have put in any.
+ *
+ * @throws GatewayError `routing_error` if none is left
+ */
+function requireTargets(exchange: ExchangeState): void {
   for (const target of exchange.targets) {
     const serves = exchange.services.providers
       .get(target.provider)
@@ -136,7 +153,7 @@ function usableTargets(exchange: ExchangeState): readonly Target[] {
     if (!serves) exchange.exclude(target, 'operation')
     else if (!mayUse(exchange.principal, target)) exchange.exclude(target, 'access')
   }
-  return exchange.targets
+  if (exchange.targets.length === 0) throw noTarget(exchange)
 }
 
 /** Runs the `attempt` hooks around one try. Any failure of theirs closes the attempt too. */
@@ -145,7 +162,12 @@ async function runAttempt(exchange: ExchangeState, attempt: AttemptRun): Promise
   const layer = (index: number): Promise<Reply> => {
     const step = steps[index]
     if (!step) return attempt.send()
-    return callUntimedHook(exchange, step, async () => step.call(exchange, attempt, () => layer(index + 1)))
+    return callAround(
+      exchange,
+      step,
+      () => layer(index + 1),
+      async (next) => step.call(exchange, attempt, next),
+    )
   }
   try {
     return await layer(0)

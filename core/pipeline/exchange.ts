@@ -72,15 +72,19 @@ export class ExchangeState implements Exchange {
   readonly responseHeaders: Record<string, string> = {}
   /** Plugins and hooks that ran, in order; kept only if the client asked for metadata. */
   readonly ran: string[] | undefined
+  /** Hooks with a deadline that have not returned. */
+  readonly running = new Set<Promise<unknown>>()
   /** A hook has replaced the request, so the client's bytes no longer say what to send. */
   edited = false
-  /** A hook has read the prompts: what it judged must be what is sent, hence parsed and written again. */
-  inspected = false
+  /** A hook has judged the prompts, or may: what it judged must be what is sent, hence parsed and written again. */
+  inspected: boolean
   /** Monotonic milliseconds when the first event was ready for the client. */
   firstEventMs: number | undefined
   /** The plugin that answered or refused. */
   answeredBy: string | undefined
   finishReason: string | undefined
+  /** What an answer that cost nothing says of its tokens. Shown, never charged. */
+  shownUsage: Usage | undefined
   #request: GenerateRequest
   #targets: readonly Target[] = []
   #usages: Usage[] = []
@@ -102,6 +106,7 @@ export class ExchangeState implements Exchange {
     this.span = init.span
     this.services = services
     this.#request = init.request
+    this.inspected = services.plan.guardsInput
     this.ran = init.headers['x-hadrian-metadata'] === 'enabled' ? [] : undefined
   }
 
@@ -149,7 +154,7 @@ export class ExchangeState implements Exchange {
 
   exclude(target: Target, removedBy: string): void {
     this.excluded.push({ target: target.name, removedBy })
-    this.#targets = this.#targets.filter((other) => other !== target)
+    this.#targets = this.#targets.filter(({ name }) => name !== target.name)
   }
 
   get usage(): Usage | undefined {
@@ -180,8 +185,9 @@ export class ExchangeState implements Exchange {
   }
 
   warn(warning: Warning): void {
-    if (!this.warnings.some(({ code, message }) => code === warning.code && message === warning.message))
-      this.warnings.push(warning)
+    if (this.warnings.some(({ code, message }) => code === warning.code && message === warning.message)) return
+    this.warnings.push(warning)
+    this.services.telemetry.recordWarning(warning.code)
   }
 
   get<T>(key: StateKey<T>): T | undefined {

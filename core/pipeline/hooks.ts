@@ -9,6 +9,8 @@ export interface HookScope {
   readonly services: PipelineServices
   readonly span?: ExchangeState['span']
   readonly ran?: string[] | undefined
+  /** Hooks with a deadline that have not returned: settling waits for them, so that what they take is given back. */
+  readonly running?: Set<Promise<unknown>>
 }
 
 /**
@@ -29,16 +31,55 @@ export function callHook<T>(scope: HookScope, step: Step<HookName>, invoke: () =
   return isPromise(result) ? watch(scope, step, result) : result
 }
 
-/** Calls a hook whose time is the upstream's: no deadline of its own. */
-export async function callUntimedHook<T>(scope: HookScope, step: Step<HookName>, invoke: () => Promise<T>): Promise<T> {
+/**
+ * Calls a hook that stands around the rest of the pipeline. Its time is the upstream's: it has no deadline of its own. A
+ * failure that came from inside is not the plugin's and gets no stamp. With `failure = "open"` a hook that fails before
+ * it has called `inside` is skipped.
+ */
+export async function callAround<T, A extends readonly unknown[]>(
+  scope: HookScope,
+  step: Step<HookName>,
+  inside: (...given: A) => Promise<T>,
+  invoke: (inside: (...given: A) => Promise<T>) => Promise<T>,
+): Promise<T> {
   scope.ran?.push(`${step.hook} ${step.plugin}`)
   const span = scope.services.telemetry.hookSpan(scope.span, step.plugin, step.hook)
+  const failuresInside = new Set<unknown>()
+  let calledInside = false
+  let failure: unknown
   try {
-    return await invoke()
+    return await invoke(async (...given) => {
+      calledInside = true
+      try {
+        return await inside(...given)
+      } catch (error) {
+        failuresInside.add(error)
+        throw error
+      }
+    })
   } catch (error) {
-    throw stamp(error, step)
+    failure = error
+    if (failuresInside.has(error)) throw error
+    if (calledInside) throw stamp(error, step)
+    skipOrThrow(scope, step, error)
   } finally {
-    scope.services.telemetry.endHookSpan(span)
+    scope.services.telemetry.endHookSpan(span, failure)
+  }
+  return inside(...([] as unknown as A))
+}
+
+/** Waits for work that may not heed the signal, but not past its abort. */
+export async function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  let stop: (() => void) | undefined
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop)
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop!)
   }
 }
 
@@ -54,7 +95,8 @@ async function watch<T>(scope: HookScope, step: Step<HookName>, result: Promise<
   const { telemetry, clock } = scope.services
   const span = telemetry.hookSpan(scope.span, step.plugin, step.hook)
   const startedMs = clock.monotonicMs()
-  let failed = false
+  let failure: unknown
+  scope.running?.add(result)
   let cancelDeadline: (() => void) | undefined
   try {
     const deadline = new Promise<never>((_, reject) => {
@@ -68,16 +110,18 @@ async function watch<T>(scope: HookScope, step: Step<HookName>, result: Promise<
     })
     return await Promise.race([result, deadline])
   } catch (error) {
-    failed = true
+    failure = error
     return skipOrThrow(scope, step, error) as T
   } finally {
+    scope.running?.delete(result)
     cancelDeadline?.()
-    telemetry.endHookSpan(span)
-    telemetry.recordHook(step.plugin, step.hook, clock.monotonicMs() - startedMs, failed)
+    telemetry.endHookSpan(span, failure)
+    telemetry.recordHook(step.plugin, step.hook, clock.monotonicMs() - startedMs, failure !== undefined)
   }
 }
 
-function skipOrThrow(scope: HookScope, step: Step<HookName>, error: unknown): undefined {
+/** Handles the failure of a hook by the plugin's policy. */
+export function skipOrThrow(scope: Pick<HookScope, 'services'>, step: Step<HookName>, error: unknown): undefined {
   const stamped = stamp(error, step)
   if (step.failure === 'closed' || stamped.status < 500) throw stamped
   scope.services.logger.warn({ plugin: step.plugin, hook: step.hook, error: stamped }, 'plugin failed and was skipped')

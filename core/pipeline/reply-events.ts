@@ -27,6 +27,7 @@ async function* watched(exchange: ExchangeState, batches: EventBatches): EventBa
   for await (const batch of batches) {
     for (const event of batch) {
       if (event.type === 'finish') exchange.finishReason = event.reason
+      if (event.type === 'usage') exchange.shownUsage = event.usage
       if (event.type === 'error') throw event.error
     }
     if (observers.length > 0) observe(exchange, batch)
@@ -64,7 +65,7 @@ export function contextOf(exchange: ExchangeState): ReplyContext {
 /** What the end of the answer says. */
 export function endOf(exchange: ExchangeState): ReplyEnd {
   return {
-    usage: exchange.usage,
+    usage: exchange.usage ?? exchange.shownUsage,
     completedAt: Math.floor(exchange.services.clock.now() / 1000),
     ...(exchange.ran && { metadata: metadataOf(exchange) }),
   }

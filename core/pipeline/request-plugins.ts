@@ -39,7 +39,9 @@ function paramsOf(requestable: Requestable, entry: PluginEntry, path: string): R
   const { id: _, enabled: __, ...sent } = entry
   const { settings, defaults, validate } = requestable
   const params: Record<string, unknown> = structuredClone(Object.keys(sent).length > 0 ? sent : defaults)
-  for (const name of settings.locked) if (name in settings.params) params[name] = settings.params[name]
+  for (const name of settings.locked)
+    if (Object.hasOwn(settings.params, name)) params[name] = settings.params[name]
+    else delete params[name]
   if (!validate(params)) {
     const errors = (validate.errors ?? []).map(({ instancePath, message, params: facts }) => ({
       path: path + instancePath.replaceAll(/\/(\d+)/g, '[$1]').replaceAll('/', '.'),

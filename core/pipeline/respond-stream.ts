@@ -38,7 +38,10 @@ export async function respondStream(
   }
 }
 
-/** A stream that settles its exchange as aborted when it is left before its end, even before it was begun. */
+/**
+ * A stream that settles its exchange when it is left before its end, even before it was begun, and when the exchange is
+ * aborted while nobody pulls.
+ */
 class SettledStream implements AsyncIterableIterator<string> {
   readonly #stream: AsyncGenerator<string, void>
   readonly #exchange: ExchangeState
@@ -48,6 +51,10 @@ class SettledStream implements AsyncIterableIterator<string> {
     this.#stream = stream
     this.#exchange = exchange
     this.#settlement = settlement
+    const { signal } = exchange
+    const onAbort = (): void => void settlement.settle(endingOf(exchange, signal.reason))
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
   }
 
   [Symbol.asyncIterator](): this {
@@ -59,8 +66,10 @@ class SettledStream implements AsyncIterableIterator<string> {
   }
 
   async return(): Promise<IteratorResult<string, void>> {
-    this.#exchange.controller.abort(gatewayError('request_cancelled', 'The client went away'))
-    await this.#settlement.settle(endingOf(this.#exchange, this.#exchange.signal.reason))
+    if (!this.#settlement.begun) {
+      this.#exchange.controller.abort(gatewayError('request_cancelled', 'The client went away'))
+      await this.#settlement.settle(endingOf(this.#exchange, this.#exchange.signal.reason))
+    }
     return this.#stream.return()
   }
 }

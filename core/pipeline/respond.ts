@@ -1,6 +1,7 @@
 import { AnswerBuilder } from '../contract/answer.ts'
 import type { JsonObject } from '../contract/canonical.ts'
 import type { Reply, RunResult } from '../contract/plugin.ts'
+import { hasForeignFinish } from '../dialects/finish-words.ts'
 import { dialects } from '../dialects/index.ts'
 import { verbatimBody } from '../dialects/verbatim-body.ts'
 import { answerHeaders, usageHeaders } from './answer-headers.ts'
@@ -63,5 +64,6 @@ async function respondWhole(exchange: ExchangeState, reply: Reply, settlement: S
 /** Whether the upstream's own bytes are what the client asked for. */
 function isUntouched(exchange: ExchangeState, reply: Reply): reply is ProviderReply {
   if (!(reply instanceof ProviderReply) || reply.dialect !== exchange.dialect) return false
+  if (hasForeignFinish(reply.whole?.value)) return false
   return !hasResponseHooks(exchange) && exchange.request.reasoning?.exclude !== true
 }

@@ -2,7 +2,7 @@ import type { FinishEvent, StreamEvent } from '../contract/canonical.ts'
 import type { HookName } from '../contract/plugin.ts'
 import type { Step } from '../boot/plan.ts'
 import type { ExchangeState } from './exchange.ts'
-import { stamp } from './hooks.ts'
+import { skipOrThrow, stamp } from './hooks.ts'
 
 /** Events that came in one piece and leave in one piece. */
 export type EventBatches = AsyncIterable<readonly StreamEvent[]>
@@ -60,7 +60,7 @@ async function* fusedLayers(
   const through = (event: StreamEvent, from: number, out: StreamEvent[]): void => {
     for (let index = from; index < layers.length; index++) {
       const { event: step } = layers[index]!
-      const result = guard(step, () => step.call(exchange, event, exchange.paramsOf(step)))
+      const result = guard(exchange, step, () => step.call(exchange, event, exchange.paramsOf(step)))
       if (result === undefined || result === event) continue
       if (result === null) return
       if (Array.isArray(result)) {
@@ -76,7 +76,7 @@ async function* fusedLayers(
     for (const [index, { flush: step }] of layers.entries()) {
       if (!step) continue
       exchange.ran?.push(`flush ${step.plugin}`)
-      for (const event of guard(step, () => step.call(exchange, exchange.paramsOf(step))) ?? [])
+      for (const event of guard(exchange, step, () => step.call(exchange, exchange.paramsOf(step))) ?? [])
         through(event, index + 1, out)
     }
     for (const finish of finishes) through(finish, 0, out)
@@ -114,11 +114,11 @@ function tidy(before: StreamEvent, after: StreamEvent): StreamEvent {
   return rest
 }
 
-function guard<T>(step: Step<HookName>, call: () => T): T {
+function guard<T>(exchange: ExchangeState, step: Step<HookName>, call: () => T): T | undefined {
   try {
     return call()
   } catch (error) {
-    throw stamp(error, step)
+    return skipOrThrow(exchange, step, error)
   }
 }
 

@@ -8,7 +8,7 @@ import { validateBody } from '../http/validate.ts'
 import { expandCandidates } from './candidates.ts'
 import { dispatch } from './dispatch.ts'
 import { ExchangeState } from './exchange.ts'
-import { callHook } from './hooks.ts'
+import { callHook, untilAborted } from './hooks.ts'
 import { activePlugins } from './request-plugins.ts'
 import { respond } from './respond.ts'
 import type { PipelineServices } from './services.ts'
@@ -90,14 +90,13 @@ export class Pipeline {
     const settlement = new Settlement(exchange)
     const release = this.#track(exchange, settlement, call.signal)
     try {
-      exchange.begin(
-        expandCandidates(exchange.request, exchange.principal, {
-          catalog: this.services.catalog,
-          providers: this.services.providers,
-          defaultModel: this.services.routing.defaultModel,
-        }),
+      exchange.begin(expandCandidates(exchange.request, exchange.principal, this.services))
+      const early = await this.#answer(exchange)
+      const answered = (early ? Promise.resolve(early) : dispatch(exchange)).then((reply) =>
+        respond(exchange, reply, settlement),
       )
-      const response = await respond(exchange, (await this.#answer(exchange)) ?? (await dispatch(exchange)), settlement)
+      // A plugin that does not heed the signal must not keep an exchange open that its client has left.
+      const response = await untilAborted(exchange.signal, answered)
       return { id: exchange.id, ...response, settled: settlement.done }
     } catch (error) {
       const ending = endingOf(exchange, error)
@@ -145,7 +144,7 @@ export class Pipeline {
           exchange.answeredBy = step.plugin
           return reply
         }
-        if (exchange.signal.aborted) throw exchange.signal.reason
+        exchange.signal.throwIfAborted()
       }
     return undefined
   }

@@ -18,7 +18,7 @@ export interface Ending {
  */
 export class Settlement {
   readonly #exchange: ExchangeState
-  #settled: Promise<Outcome> | undefined
+  #begun = false
   readonly done: Promise<Outcome>
   #resolve!: (outcome: Outcome) => void
 
@@ -29,16 +29,26 @@ export class Settlement {
     })
   }
 
-  settle(ending: Ending): Promise<Outcome> {
-    this.#settled ??= this.#run(ending)
-    return this.#settled
+  /** The exchange has ended; its `settle` hooks may still be running. */
+  get begun(): boolean {
+    return this.#begun
   }
 
-  async #run(ending: Ending): Promise<Outcome> {
+  settle(ending: Ending): Promise<Outcome> {
+    if (!this.#begun) {
+      // Set first: ending the attempts aborts the exchange, whose listeners settle it too.
+      this.#begun = true
+      void this.#run(ending)
+    }
+    return this.done
+  }
+
+  async #run(ending: Ending): Promise<void> {
     const exchange = this.#exchange
     const { services } = exchange
     // An attempt whose stream was cut here still has to say what it used.
     exchange.closeAttempts(ending.error ?? gatewayError('request_cancelled', 'The exchange has ended'))
+    if (exchange.running.size > 0) await Promise.allSettled(exchange.running)
     const outcome = outcomeOf(exchange, ending)
     for (const step of exchange.steps('settle')) {
       try {
@@ -47,9 +57,11 @@ export class Settlement {
         services.logger.error({ exchange: exchange.id, plugin: step.plugin, hook: 'settle', error }, 'settle failed')
       }
     }
-    report(exchange, outcome)
-    this.#resolve(outcome)
-    return outcome
+    try {
+      report(exchange, outcome)
+    } finally {
+      this.#resolve(outcome)
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import type { GenerateRequest, JsonObject, Message, Part, Tool } from '../contract/canonical.ts'
+import type { GenerateRequest, JsonObject, Message, Part, ResponseFormat, Tool } from '../contract/canonical.ts'
 import type { TextSlots } from '../contract/plugin.ts'
 
 /** Called with each prompt string and its place; what it returns stands there afterwards. */
@@ -15,7 +15,7 @@ const notProse = new Set([
 ]) // prettier-ignore
 
 /** Top-level fields of the passthrough operations that hold prompts. */
-const promptFields = new Set(['input', 'prompt', 'suffix'])
+const promptFields = ['input', 'prompt', 'suffix']
 
 /** Every prompt string of a request, read in order. */
 export function promptTexts(request: GenerateRequest): readonly string[] {
@@ -46,21 +46,42 @@ export function textSlots(read: () => GenerateRequest, write: (request: Generate
 function mapRequest(request: GenerateRequest, change: Change): GenerateRequest {
   const messages = mapList(request.messages, (message, index) => mapMessage(message, `messages[${index}]`, change))
   const tools = request.tools && mapList(request.tools, (tool, index) => mapTool(tool, `tools[${index}]`, change))
+  const responseFormat = request.responseFormat && mapResponseFormat(request.responseFormat, change)
   const extra = mapExtra(request, change)
-  if (messages === request.messages && tools === request.tools && extra === request.extra) return request
-  return { ...request, messages, ...(tools && { tools }), extra }
+  if (
+    messages === request.messages &&
+    tools === request.tools &&
+    responseFormat === request.responseFormat &&
+    extra === request.extra
+  )
+    return request
+  return { ...request, messages, ...(tools && { tools }), ...(responseFormat && { responseFormat }), extra }
+}
+
+/** The wanted form of the answer is read by the model like any other instruction. */
+function mapResponseFormat(format: ResponseFormat, change: Change): ResponseFormat {
+  const path = 'responseFormat'
+  if (format.type === 'native') {
+    const value = mapJson(format.value, path, change) as JsonObject
+    return value === format.value ? format : { ...format, value }
+  }
+  if (format.type !== 'json_schema') return format
+  const description = format.description === undefined ? undefined : change(format.description, `${path}.description`)
+  const schema = format.schema && (mapJson(format.schema, `${path}.schema`, change) as JsonObject)
+  if (description === format.description && schema === format.schema) return format
+  return { ...format, ...(description !== undefined && { description }), ...(schema && { schema }) }
 }
 
 /** Unknown top-level fields may hold prompts too (a prediction, instructions of tomorrow); known steering ones are skipped. */
 function mapExtra(request: GenerateRequest, change: Change): JsonObject {
   if (request.operation === 'generate') return mapJson(request.extra, '', change) as JsonObject
-  let changed = false
-  const extra: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(request.extra)) {
-    extra[name] = promptFields.has(name) ? mapJson(value, name, change) : value
-    changed ||= extra[name] !== value
+  let { extra } = request
+  for (const name of promptFields) {
+    const value = extra[name]
+    const mapped = value === undefined ? undefined : mapJson(value, name, change)
+    if (mapped !== value) extra = { ...extra, [name]: mapped }
   }
-  return changed ? extra : request.extra
+  return extra
 }
 
 function mapMessage(message: Message, path: string, change: Change): Message {
@@ -117,8 +138,14 @@ function mapTool(tool: Tool, path: string, change: Change): Tool {
   }
   const description = tool.description === undefined ? undefined : change(tool.description, `${path}.description`)
   const parameters = tool.parameters && (mapJson(tool.parameters, `${path}.parameters`, change) as JsonObject)
-  if (description === tool.description && parameters === tool.parameters) return tool
-  return { ...tool, ...(description !== undefined && { description }), ...(parameters && { parameters }) }
+  const extra = tool.extra && (mapJson(tool.extra, path, change) as JsonObject)
+  if (description === tool.description && parameters === tool.parameters && extra === tool.extra) return tool
+  return {
+    ...tool,
+    ...(description !== undefined && { description }),
+    ...(parameters && { parameters }),
+    ...(extra && { extra }),
+  }
 }
 
 /** Every string inside a JSON value, but for the values of steering keys. */
@@ -130,7 +157,7 @@ function mapJson(value: unknown, path: string, change: Change): unknown {
   const copy: Record<string, unknown> = {}
   for (const [name, entry] of Object.entries(value)) {
     const mapped =
-      name === 'required' || (notProse.has(name) && typeof entry === 'string')
+      (name === 'required' && isNames(entry)) || (notProse.has(name) && typeof entry === 'string')
         ? entry
         : mapJson(entry, path === '' ? name : `${path}.${name}`, change)
     // Plain assignment to `__proto__` would set the prototype instead.
@@ -138,6 +165,11 @@ function mapJson(value: unknown, path: string, change: Change): unknown {
     changed ||= mapped !== entry
   }
   return changed ? copy : value
+}
+
+/** The list of property names under `required` of a JSON Schema, not a property that is itself called so. */
+function isNames(value: unknown): boolean {
+  return Array.isArray(value) && value.every((entry) => typeof entry === 'string')
 }
 
 /** `Array.map` that returns the same array if no entry changed. */

@@ -17,12 +17,14 @@ export async function* openTransport(
   const { timeouts } = attempt.instance
   const { clock } = exchange.services
   const controller = new AbortController()
-  const onAbort = (): void => controller.abort(exchange.signal.reason)
-  if (exchange.signal.aborted) onAbort()
-  exchange.signal.addEventListener('abort', onAbort)
+  const onAbort = (): void => controller.abort(attempt.signal.reason)
+  attempt.signal.throwIfAborted()
+  attempt.signal.addEventListener('abort', onAbort)
   const stopped = new Promise<never>((_, reject) => {
-    controller.signal.addEventListener('abort', () => reject(controller.signal.reason))
-    if (controller.signal.aborted) reject(controller.signal.reason)
+    controller.signal.addEventListener('abort', () => {
+      cancelTotal()
+      reject(controller.signal.reason)
+    })
   })
   stopped.catch(() => {})
   const limit = (timeout: string, limitMs: number): (() => void) =>
@@ -67,7 +69,7 @@ export async function* openTransport(
     attempt.complete()
   } finally {
     cancelTotal()
-    exchange.signal.removeEventListener('abort', onAbort)
+    attempt.signal.removeEventListener('abort', onAbort)
     controller.abort(gatewayError('request_cancelled', 'The answer was left'))
     void iterator?.return?.()?.catch(() => {})
   }

@@ -1,6 +1,7 @@
 import type { JsonObject, Logger, Outcome, PluginDefinition, Principal } from '../contract/plugin.ts'
 import { definePlugin } from '../contract/plugin.ts'
 import type { ServerSentEvent } from '../contract/provider.ts'
+import { defaultPlugins } from '../boot/selection.ts'
 import { createGateway } from '../index.ts'
 import type { Gateway, GatewayOverrides, MemoryPlugin, MemoryProvider } from '../index.ts'
 import { EventSplitter } from '../http/sse.ts'
@@ -20,6 +21,8 @@ export interface HarnessOptions {
   /** Run the default plugins too. Off by default: they need a database. */
   readonly defaults?: boolean
   readonly database?: GatewayOverrides['database']
+  /** False: set up and not started, as `hadrian plan` does it. Default true. */
+  readonly start?: boolean
   /** Who calls; default a principal `tester` that may do everything. */
   readonly principal?: Principal
 }
@@ -81,15 +84,15 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
   const provider = options.provider ?? fakeProvider()
   const outcomes: Outcome[] = []
   const log: LogLine[] = []
+  const plugins = (options.plugins ?? []).map((plugin): MemoryPlugin => ('setup' in plugin ? [plugin] : plugin))
+  const unwanted = defaultPlugins.filter((name) => plugins.every(([definition]) => definition.name !== name))
   const gateway = await createGateway({
     environment: {},
     config: {
       routing: { default_provider: 'fake' },
       ...options.config,
       plugins: {
-        ...(options.defaults
-          ? {}
-          : { auth: { enabled: false }, router: { enabled: false }, 'usage-log': { enabled: false } }),
+        ...(options.defaults ? {} : Object.fromEntries(unwanted.map((name) => [name, { enabled: false }]))),
         ...(options.config?.['plugins'] as JsonObject | undefined),
       },
     },
@@ -98,13 +101,13 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
       logger: recordingLogger(log),
       ...(options.database && { database: options.database }),
       plugins: [
-        ...(options.plugins ?? []).map((plugin): MemoryPlugin => ('setup' in plugin ? [plugin] : plugin)),
+        ...plugins,
         [outcomeRecorder(outcomes)],
       ],
       providers: [[provider.definition], ...(options.providers ?? [])],
     },
   })
-  await gateway.start({ listen: false })
+  if (options.start !== false) await gateway.start({ listen: false })
   const run = (body: JsonObject, request: HarnessRequest): ReturnType<Gateway['run']> => {
     const dialect = request.dialect ?? 'chat'
     return gateway.run(

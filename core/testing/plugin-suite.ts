@@ -1,149 +1,261 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
-import { Ajv } from 'ajv'
-import type { Hooks, JsonObject, PluginDefinition, StreamEvent } from '../contract/plugin.ts'
-import { gatewayError } from '../contract/errors.ts'
+import { after, describe, it } from 'node:test'
+import type { Hooks, InboundCall, JsonObject, PluginDefinition } from '../contract/plugin.ts'
+import { definePlugin, GatewayError, hookNames, isGatewayError } from '../contract/plugin.ts'
 import type { GatewayOverrides } from '../index.ts'
-import { fakeProvider, textEvents } from './fake-provider.ts'
+import { fakeProvider } from './fake-provider.ts'
+import type { FakeProvider } from './fake-provider.ts'
 import { harness } from './harness.ts'
 import type { Harness, HarnessRequest } from './harness.ts'
+import { checkSchema } from './schema-checks.ts'
+import { countSettles } from './settle-count.ts'
+import type { CountedPlugin } from './settle-count.ts'
+import { breakingOff, cut, endless, failing } from './upstream-scripts.ts'
 
 export interface PluginSuiteOptions {
-  /** Options the plugin can be set up with, as under `[plugins.NAME]`; needed if it has required ones. */
+  /**
+   * Options the plugin can be set up with, as under `[plugins.NAME]`; needed if it has required ones. They must let a
+   * plain greeting pass.
+   */
   readonly options?: JsonObject
   /** Params a client may send, for a plugin that has some. */
   readonly params?: JsonObject
   /** Other plugins it needs, for their services. */
   readonly plugins?: readonly PluginDefinition[]
-  /** A database, for a plugin that uses one. */
+  /** A database, for a plugin that uses one. Called once; the suite closes it. */
   readonly database?: () => Promise<NonNullable<GatewayOverrides['database']>>
+}
+
+/** A plugin under test in a gateway. */
+interface Trial extends AsyncDisposable {
+  readonly gateway: Harness
+  readonly plugin: CountedPlugin
 }
 
 const dialects = ['chat', 'responses', 'completions', 'embeddings'] as const
 
+/** How an upstream may go wrong, and what that makes of the exchange. */
+const failures = [
+  ['an upstream that fails at once', failing],
+  ['an answer that is cut', cut],
+  ['an answer that breaks off with an error', breakingOff],
+] as const
+
 /**
  * The tests every plugin must pass: its schemas are sound, its setups are independent, its stop is safe, and whatever
- * happens to an exchange it is settled once, on every endpoint, streamed or not.
+ * happens to an exchange, on every endpoint, streamed or not, its hooks cope and it is settled once.
+ *
+ * Call it at the top level of a test file.
  */
 export function pluginSuite(definition: PluginDefinition, options: PluginSuiteOptions = {}): void {
-  const start = async (provider = fakeProvider()): Promise<Harness> =>
-    harness({
+  let database: ReturnType<NonNullable<PluginSuiteOptions['database']>> | undefined
+  const start = async (
+    setting: { readonly provider?: FakeProvider; readonly refuser?: PluginDefinition; readonly start?: boolean } = {},
+  ): Promise<Trial> => {
+    const plugin = countSettles(definition)
+    const settings = { ...options.options, ...(definition.params && { apply: 'always', params: options.params ?? {} }) }
+    if (options.database) database ??= options.database()
+    const gateway = await harness({
       plugins: [
         ...(options.plugins ?? []),
-        [definition, { ...options.options, ...(definition.params && { apply: 'always' }) }],
+        [plugin.definition, settings],
+        ...(setting.refuser ? [setting.refuser] : []),
       ],
-      provider,
-      ...(options.database && { database: await options.database() }),
+      ...(setting.provider && { provider: setting.provider }),
+      ...(setting.start !== undefined && { start: setting.start }),
+      ...(database && { database: await database }),
     })
+    return { gateway, plugin, [Symbol.asyncDispose]: () => gateway.stop() }
+  }
 
   describe(`plugin contract: ${definition.name}`, () => {
+    after(async () => (await database)?.close())
+
     it('has sound schemas that refuse unknown keys', () => {
-      const ajv = new Ajv({ strict: false, useDefaults: true })
-      const validate = ajv.compile(definition.options)
-      assert.equal(validate({ ...structuredClone(options.options) }), true, JSON.stringify(validate.errors))
-      assert.equal(
-        validate({ ...structuredClone(options.options), 'no-such-option': 1 }),
-        false,
-        'unknown options pass',
-      )
-      if (!definition.params) return
-      const validateParams = ajv.compile(definition.params)
-      assert.equal(validateParams({ ...structuredClone(options.params) }), true, JSON.stringify(validateParams.errors))
+      checkSchema('options', definition.options, options.options)
+      if (definition.params) checkSchema('params', definition.params, options.params)
     })
 
-    it('implements only hooks that exist and that it may have', async () => {
-      await using gateway = await start()
-      assert.ok(gateway.gateway.plan.plugins.some((plugin) => plugin.definition.name === definition.name))
+    it('has hooks that exist', async () => {
+      await using trial = await start()
+      const known = new Set<string>([...hookNames, 'start', 'stop', 'routes', 'services'])
+      for (const hooks of trial.plugin.hooks)
+        assert.deepEqual(
+          Object.keys(hooks).filter((name) => !known.has(name)),
+          [],
+          'setup returned something that is no hook, so it would never be called',
+        )
     })
 
-    it('sets up independent instances, and stops without start and twice', async () => {
+    it('sets up independent instances', async () => {
+      await using other = await start()
       const first = await start()
-      const second = await start()
-      assert.notEqual(hooksOf(first, definition), hooksOf(second, definition))
-      await first.stop()
-      await hooksOf(first, definition).stop?.()
-      const answer = await second.send()
-      assert.ok(answer.status < 500, `the other instance answers ${answer.status}`)
-      await second.stop()
+      assert.notEqual(first.plugin.hooks[0], other.plugin.hooks[0], 'setup returned the same object twice')
+      await exchange(first.gateway)
+      await first.gateway.stop()
+      await exchange(other.gateway)
+      assertSound(other, ['completed'])
+    })
+
+    it('stops without start, and twice', async () => {
+      const { gateway, plugin } = await start({ start: false })
+      await gateway.stop()
+      await plugin.hooks[0]?.stop?.()
+      assertQuiet(gateway, definition)
+    })
+
+    it('leaves nothing behind when it stops', async () => {
+      // The first time loads modules and opens what is shared.
+      const warm = await start()
+      await exchange(warm.gateway)
+      await warm.gateway.stop()
+      const before = await openResources()
+      const { gateway } = await start()
+      await exchange(gateway)
+      await exchange(gateway, { streamed: true })
+      await gateway.stop()
+      assert.equal(gateway.clock.pending, 0, 'timers of the clock are left: cancel them in stop')
+      assert.deepEqual(await openResources(), before, 'timers, sockets or threads are left: close them in stop')
+    })
+
+    it('takes a call without credentials, or with strange ones', async () => {
+      await using trial = await start()
+      for (const headers of strangeHeaders) await checkInbound(trial.plugin.hooks[0]!, headers)
     })
 
     for (const dialect of dialects)
       for (const streamed of dialect === 'embeddings' ? [false] : [false, true]) {
-        const request: HarnessRequest = { dialect }
+        const way = { dialect, streamed }
         const name = `${dialect}${streamed ? ', streamed' : ''}`
-        const call = async (gateway: Harness, signal = new AbortController().signal): Promise<void> => {
-          if (!streamed) {
-            await gateway.send({}, { ...request, signal })
-            return
-          }
-          const { records, outcome } = await gateway.stream({}, { ...request, signal })
-          for await (const _ of records);
-          await outcome
-        }
 
         it(`settles a completed exchange once: ${name}`, async () => {
-          await using gateway = await start()
-          await call(gateway)
-          assert.deepEqual(outcomesOf(gateway), ['completed'])
+          await using trial = await start()
+          const status = await exchange(trial.gateway, way)
+          assert.equal(status, 200, `a greeting is answered with ${status}; pass options that let it through`)
+          assertSound(trial, ['completed'])
         })
 
-        it(`settles a failing upstream once: ${name}`, async () => {
-          await using gateway = await start(fakeProvider(failing))
-          await call(gateway)
-          assert.equal(gateway.outcomes.length, 1)
-        })
-
-        it(`settles a cut answer once: ${name}`, async () => {
-          await using gateway = await start(fakeProvider(cut))
-          await call(gateway)
-          assert.equal(gateway.outcomes.length, 1)
-        })
+        for (const [what, script] of failures.slice(0, dialect === 'embeddings' ? 1 : undefined))
+          it(`settles ${what} once: ${name}`, async () => {
+            await using trial = await start({ provider: fakeProvider(script) })
+            await exchange(trial.gateway, way)
+            assertSound(trial, ['failed'])
+          })
 
         it(`settles an aborted exchange once: ${name}`, async () => {
           const provider = fakeProvider(endless)
-          await using gateway = await start(provider)
+          await using trial = await start({ provider })
           const controller = new AbortController()
-          const answer = call(gateway, controller.signal)
+          const answer = exchange(trial.gateway, { ...way, signal: controller.signal })
           while (provider.calls.length === 0) await new Promise((resolve) => setImmediate(resolve))
           controller.abort()
           await answer
-          assert.equal(gateway.outcomes.length, 1)
+          assertSound(trial, ['aborted'])
           assert.ok(
             provider.calls.every(({ signal }) => signal.aborted),
-            'the upstream goes on',
+            'the upstream goes on after the client has left: pass exchange.signal on',
           )
         })
       }
 
-    it('leaves nothing behind when it stops', async () => {
-      const gateway = await start()
-      await gateway.send()
-      await gateway.stop()
-      assert.equal(gateway.clock.pending, 0, 'timers are left')
-    })
+    for (const hook of ['authorize', 'admit', 'transform', 'reserve'] as const)
+      it(`settles an exchange that another plugin refuses in ${hook}`, async () => {
+        await using trial = await start({ refuser: refuser(hook) })
+        assert.equal(await exchange(trial.gateway), 418)
+        assertSound(trial, ['refused'])
+      })
   })
 }
 
-function hooksOf({ gateway }: Harness, { name }: PluginDefinition): Hooks {
-  return gateway.plan.plugins.find(({ definition }) => definition.name === name)!.hooks
+/** A plugin that says no at one place of the pipeline. */
+function refuser(hook: 'authorize' | 'admit' | 'transform' | 'reserve'): PluginDefinition {
+  return definePlugin({
+    name: 'suite-refuser',
+    api: 1,
+    options: { type: 'object', properties: {}, additionalProperties: false },
+    setup: () => ({
+      [hook]: () => {
+        throw new GatewayError('suite_refused', 418, 'The suite says no')
+      },
+    }),
+  })
 }
 
-function outcomesOf(gateway: Harness): readonly string[] {
-  return gateway.outcomes.map(({ status }) => status)
+/** Sends a greeting and reads the answer to its end. Returns its status. */
+async function exchange(
+  gateway: Harness,
+  { streamed, ...request }: HarnessRequest & { readonly streamed?: boolean } = {},
+): Promise<number> {
+  if (!streamed) return (await gateway.send({}, request)).status
+  const { status, records, outcome } = await gateway.stream({}, request)
+  for await (const _ of records);
+  await outcome
+  return status
 }
 
-/** Fails before its first event. */
-function failing(): never {
-  throw gatewayError('provider_error', 'Upstream provider returned error: scripted')
+function assertSound({ gateway, plugin }: Trial, outcomes: readonly string[]): void {
+  assert.deepEqual(plugin.outcomes, outcomes, 'how the exchanges ended for the plugin')
+  assertQuiet(gateway, plugin.definition)
 }
 
-/** Ends in the middle. */
-function* cut(): Generator<StreamEvent> {
-  yield* textEvents('one two three').slice(0, 2)
+/** No hook of the plugin threw what it should not have: such a failure is only seen in the log. */
+function assertQuiet(gateway: Harness, { name }: PluginDefinition): void {
+  const lines = gateway.log.filter(
+    ({ level, fields }) =>
+      (level === 'error' || fields['hook'] !== undefined) &&
+      (fields['plugin'] === name || fields['part'] === `plugins.${name}`),
+  )
+  const causeOf = ({ error }: Readonly<Record<string, unknown>>): unknown =>
+    (error as Error | undefined)?.cause ?? error
+  assert.deepEqual(
+    lines.map(({ message, fields }) => `${message} (${String(fields['hook'] ?? '')}): ${String(causeOf(fields))}`),
+    [],
+    `${name} failed`,
+  )
 }
 
-/** Says a little and then nothing more until it is left. */
-async function* endless(call: { readonly signal: AbortSignal }): AsyncGenerator<StreamEvent> {
-  yield* textEvents('one two three').slice(0, 3)
-  await new Promise((_, reject) => call.signal.addEventListener('abort', () => reject(call.signal.reason)))
+/** What keeps the process alive or will call back, by kind. */
+async function openResources(): Promise<Readonly<Record<string, number>>> {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+  const counts: Record<string, number> = {}
+  for (const kind of process.getActiveResourcesInfo().toSorted())
+    if (/Timeout|TCP|UDP|TLS|Pipe|Worker|MessagePort|Watch|FSEvent|Process/.test(kind))
+      counts[kind] = (counts[kind] ?? 0) + 1
+  return counts
+}
+
+const strangeHeaders: readonly InboundCall['headers'][] = [
+  {},
+  { authorization: '' },
+  { authorization: 'Bearer' },
+  { authorization: 'Basic dXNlcjpwYXNz' },
+  { authorization: `Bearer ${'x'.repeat(8000)}`, 'content-length': '-1' },
+  { authorization: 'Bearer \u00ff\u0001', 'x-api-key': '\u00ff', 'content-length': 'many' },
+]
+
+/** `receive` and `authenticate` return, or throw an error that a client may see; nobody is identified by nothing. */
+async function checkInbound(hooks: Hooks, headers: InboundCall['headers']): Promise<void> {
+  let identified = false
+  const call: InboundCall = {
+    id: 'suite',
+    method: 'POST',
+    path: '/api/v1/chat/completions',
+    query: {},
+    headers,
+    ip: '127.0.0.1',
+    signal: new AbortController().signal,
+    principal: undefined,
+    identify: () => {
+      identified = true
+    },
+  }
+  for (const hook of ['receive', 'authenticate'] as const)
+    try {
+      await hooks[hook]?.(call)
+    } catch (error) {
+      assert.ok(isGatewayError(error), `${hook} threw what is no GatewayError: ${String(error)}`)
+      assert.ok(error.status < 500, `${hook} answers ${error.status} to a strange call`)
+      assert.ok(Object.keys(headers).length > 0, `${hook} refuses a call without any headers; return nothing instead`)
+    }
+  assert.ok(!identified || Object.keys(headers).length > 0, 'authenticate identifies a caller without credentials')
 }

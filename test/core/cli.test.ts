@@ -199,7 +199,7 @@ key-2  running  gw_live_1  2030-01-02 03:04             until 2040-01-01 00:00
   await denied.body?.cancel()
 })
 
-test('one gateway per data directory; what a killed one left is replaced', async (context) => {
+test('one gateway per data directory; it stops when its launcher is killed', { timeout: 30_000 }, async (context) => {
   const directory = site(context)
   const running = await served(context, directory)
   const second = await runCommand(context, ['serve'], { directory, environment: { PORT: '0' } })
@@ -207,7 +207,7 @@ test('one gateway per data directory; what a killed one left is replaced', async
   assert.match(second.stderr, /a gateway with this data directory is running already/)
   running.child.kill('SIGKILL')
   await running.finished
-  // The gateway under the killed launcher notices and stops; both ways the directory is free again.
+  // Nobody is left to stop the gateway under the killed launcher but itself.
   await until(async () => !(await answers(running.url)))
   const again = await served(context, directory)
   assert.ok(await answers(again.url))
@@ -276,6 +276,28 @@ test('what does not end within the shutdown timeout is aborted, and the gateway 
   running.child.kill('SIGTERM')
   assert.match(await text, /"code":"shutting_down"/)
   assert.equal((await running.finished).code, 0)
+})
+
+test('a second signal ends the gateway at once', { timeout: 30_000 }, async (context) => {
+  const running = await served(context, site(context))
+  const response = await fetch(`${running.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: 'Bearer gw_live_x', 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: 'test/pace-50+long-100000',
+      stream: true,
+      messages: [{ role: 'user', content: 'x' }],
+    }),
+  })
+  // Signals in quick succession are one press of Ctrl-C that came by several ways.
+  running.child.kill('SIGTERM')
+  running.child.kill('SIGTERM')
+  await running.output(/Stopping/)
+  const again = setInterval(() => running.child.kill('SIGTERM'), 20)
+  const { code } = await running.finished
+  clearInterval(again)
+  assert.equal(code, 143)
+  await assert.rejects(response.text())
 })
 
 test('the launcher ends the way its child did', async (context) => {

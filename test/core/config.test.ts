@@ -86,6 +86,8 @@ prot = 80
 port = "x"
 trusted_proxies = ["10.0.0.0/8", "10.0.0.0/33"]
 [servr]
+[fetch]
+allow = ["10.0.0.0/8", "not a host"]
 [routing]
 default_model = "opnai/x"
 [log]
@@ -109,6 +111,7 @@ aliases = ["a"]
 prices = { input_per_million = -1 }
 `
   assert.deepEqual(lines(await problemsOf(load(context, toml))).toSorted(), [
+    'fetch.allow[1]: "not a host" is neither a host name nor an address range such as 10.0.0.0/8',
     'log.level: must be one of "debug", "info", "warn", "error", "silent", not "inof" (Did you mean "info"?)',
     'models."gpt-4.1".targets[1]: there is no provider "opnai" (Did you mean "openai"?)',
     'models."gpt-4.1".targets[2]: "bare" names no provider (Write provider/model, or set routing.default_provider.)',

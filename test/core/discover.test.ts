@@ -163,3 +163,22 @@ test('a package with a copy of the core keeps it, and conditions of its exports 
   assert.ok('definition' in loaded, JSON.stringify(loaded))
   assert.equal((loaded.definition as unknown as { own: boolean }).own, true)
 })
+
+test('source is never loaded from node_modules, where Node strips no types', async (context) => {
+  const exports = { '.': { 'hadrian-source': './index.ts', default: './index.js' } }
+  const source = 'throw new Error("this is the source" as string)'
+  const directory = directoryWith(context, {
+    'package.json': { dependencies: { both: '1', typed: '1' } },
+    ...packageFiles('node_modules/both', plugin('both'), { package: { exports } }),
+    'node_modules/both/index.ts': source,
+    ...packageFiles('node_modules/typed', plugin('typed'), { package: { exports: './index.ts' } }),
+    'node_modules/typed/index.ts': source,
+    ...packageFiles('linked', plugin('linked'), { package: { exports } }),
+    'linked/index.ts': source,
+  })
+  const { packages } = discoverPackages({ directory, paths: ['linked'], core: join(directory, 'core') })
+  const [both, typed, linked] = await Promise.all(packages.map((descriptor) => descriptor.load()))
+  assert.ok('definition' in both!, JSON.stringify(both))
+  assert.match(problemOf(typed!), /\(Packages under node_modules must ship JavaScript\.\)$/)
+  assert.match(problemOf(linked!), /this is the source$/)
+})
