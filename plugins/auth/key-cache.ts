@@ -1,0 +1,179 @@
+import type { Clock, Database, Logger } from '@hadrian/core/plugin'
+import { KeyIndex } from './key-index.ts'
+import type { KnownKey } from './key-index.ts'
+import { changesChannel } from './key-table.ts'
+import type { KeyIdentity, KeyTable } from './key-table.ts'
+
+/** Rows per statement when all keys are read: parsing them holds up requests for some milliseconds. */
+const pageSize = 2000
+const firstRetryMs = 500
+const longestRetryMs = 30_000
+
+export interface KeyCacheOptions {
+  readonly table: KeyTable
+  readonly database: Pick<Database, 'listen'>
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Milliseconds between two readings of all keys. */
+  readonly refreshIntervalMs: number
+}
+
+/**
+ * All usable keys in memory. The database tells which keys have changed, and those are read again; all are read again
+ * when that connection was lost, and now and then in any case. While the database is away, what is known stays.
+ */
+export class KeyCache {
+  readonly #options: KeyCacheOptions
+  #index = new KeyIndex()
+  /** What is being read in place of `#index`. Changes go to both. */
+  #next: KeyIndex | undefined
+  readonly #changed = new Set<string>()
+  #reloadDue = false
+  #working: Promise<void> | undefined
+  #stopped = false
+  #failures = 0
+  #cancelRefresh = (): void => undefined
+  #cancelRetry = (): void => undefined
+  #unlisten: (() => Promise<void>) | undefined
+
+  constructor(options: KeyCacheOptions) {
+    this.#options = options
+  }
+
+  /** The key with this hash, if it is known and has not expired. */
+  find(hash: string): KnownKey | undefined {
+    const known = this.#index.get(hash)
+    return known !== undefined && known.expiresAtMs > this.#options.clock.now() ? known : undefined
+  }
+
+  /** Reads all keys. Throws if the database cannot be reached: without keys nobody could come in. */
+  async start(): Promise<void> {
+    const { database } = this.#options
+    // Before reading, so that no change falls between.
+    this.#unlisten = await database.listen(changesChannel, (id) => this.#note(id), { missed: () => this.#refresh() })
+    const reading = this.#reload()
+    // What changes meanwhile waits, as behind any other reading.
+    this.#working = reading.catch(() => undefined)
+    try {
+      await reading
+    } finally {
+      this.#working = undefined
+    }
+    this.#wake()
+    this.#scheduleRefresh()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#cancelRefresh()
+    this.#cancelRetry()
+    const unlisten = this.#unlisten
+    this.#unlisten = undefined
+    await unlisten?.()
+    await this.#working
+  }
+
+  /** A key that was just made works at once. */
+  add(identity: KeyIdentity): void {
+    this.#forBoth((index) => index.set(identity))
+    this.#note(identity.id)
+  }
+
+  /** A key that was just revoked stops working at once. */
+  remove(id: string): void {
+    this.#forBoth((index) => index.delete(id))
+    this.#note(id)
+  }
+
+  #forBoth(change: (index: KeyIndex) => void): void {
+    change(this.#index)
+    if (this.#next) change(this.#next)
+  }
+
+  #note(id: string): void {
+    this.#changed.add(id)
+    this.#wake()
+  }
+
+  #refresh(): void {
+    this.#reloadDue = true
+    this.#wake()
+  }
+
+  #scheduleRefresh(): void {
+    if (this.#stopped) return
+    this.#cancelRefresh = this.#options.clock.after(this.#options.refreshIntervalMs, () => {
+      this.#refresh()
+      this.#scheduleRefresh()
+    })
+  }
+
+  #wake(): void {
+    if (this.#stopped || this.#working) return
+    this.#cancelRetry()
+    this.#working = this.#work()
+  }
+
+  async #work(): Promise<void> {
+    // Collects what one transaction, or one burst of them, has changed.
+    await Promise.resolve()
+    try {
+      while (!this.#stopped && (this.#reloadDue || this.#changed.size > 0)) {
+        if (this.#changed.size > 0) await this.#readChanged()
+        else await this.#reload()
+      }
+      if (this.#failures > 0) this.#options.logger.info({}, 'API keys are up to date again')
+      this.#failures = 0
+    } catch (error) {
+      this.#retryLater(error)
+    }
+    // In the same turn as the last look at what is due, so that nothing can be noted between and forgotten.
+    this.#working = undefined
+  }
+
+  async #readChanged(): Promise<void> {
+    const { table, clock } = this.#options
+    const ids = [...this.#changed]
+    this.#changed.clear()
+    try {
+      const usable = new Map((await table.usable(ids, new Date(clock.now()))).map((key) => [key.id, key]))
+      for (const id of ids) {
+        // Changed once more while it was read: what was read may be old.
+        if (this.#changed.has(id)) continue
+        const identity = usable.get(id)
+        this.#forBoth((index) => (identity ? index.set(identity) : index.delete(id)))
+      }
+    } catch (error) {
+      for (const id of ids) this.#changed.add(id)
+      throw error
+    }
+  }
+
+  async #reload(): Promise<void> {
+    const { table, clock } = this.#options
+    this.#reloadDue = true
+    const next = new KeyIndex()
+    this.#next = next
+    try {
+      for await (const page of table.allUsable(new Date(clock.now()), pageSize)) {
+        for (const identity of page) if (!this.#changed.has(identity.id)) next.set(identity)
+        // A key that is revoked during a long reading must not wait for its end.
+        if (this.#changed.size > 0) await this.#readChanged()
+        if (this.#stopped) return
+      }
+      this.#index = next
+      this.#reloadDue = false
+    } finally {
+      this.#next = undefined
+    }
+  }
+
+  #retryLater(error: unknown): void {
+    const { clock, logger } = this.#options
+    if (this.#stopped) return
+    if (this.#failures === 0)
+      logger.warn({ error, keys: this.#index.size }, 'API keys could not be read again; going on with those known')
+    const delayMs = Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(this.#failures++, 16))
+    this.#cancelRetry = clock.after(delayMs, () => this.#wake())
+  }
+}
