@@ -100,10 +100,7 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
       clock,
       logger: recordingLogger(log),
       ...(options.database && { database: options.database }),
-      plugins: [
-        ...plugins,
-        [outcomeRecorder(outcomes)],
-      ],
+      plugins: [...plugins, [outcomeRecorder(outcomes)]],
       providers: [[provider.definition], ...(options.providers ?? [])],
     },
   })

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
-import { after, describe, it } from 'node:test'
-import type { Hooks, InboundCall, JsonObject, PluginDefinition } from '../contract/plugin.ts'
-import { definePlugin, GatewayError, hookNames, isGatewayError } from '../contract/plugin.ts'
+import { after, before, describe, it } from 'node:test'
+import { inspect } from 'node:util'
+import type { JsonObject, Outcome, PluginDefinition } from '../contract/plugin.ts'
+import { definePlugin, GatewayError, hookNames } from '../contract/plugin.ts'
 import type { GatewayOverrides } from '../index.ts'
-import { fakeProvider } from './fake-provider.ts'
-import type { FakeProvider } from './fake-provider.ts'
+import { fakeProvider, textEvents } from './fake-provider.ts'
+import type { FakeProvider, FakeScript } from './fake-provider.ts'
 import { harness } from './harness.ts'
 import type { Harness, HarnessRequest } from './harness.ts'
+import { checkInbound, strangeHeaders } from './inbound-checks.ts'
 import { checkSchema } from './schema-checks.ts'
 import { countSettles } from './settle-count.ts'
 import type { CountedPlugin } from './settle-count.ts'
@@ -78,7 +80,7 @@ export function pluginSuite(definition: PluginDefinition, options: PluginSuiteOp
 
     it('has hooks that exist', async () => {
       await using trial = await start()
-      const known = new Set<string>([...hookNames, 'start', 'stop', 'routes', 'services'])
+      const known = new Set<string>([...hookNames, 'start', 'stop', 'guardrail', 'routes', 'guardrail', 'services'])
       for (const hooks of trial.plugin.hooks)
         assert.deepEqual(
           Object.keys(hooks).filter((name) => !known.has(name)),
@@ -115,7 +117,8 @@ export function pluginSuite(definition: PluginDefinition, options: PluginSuiteOp
       await exchange(gateway, { streamed: true })
       await gateway.stop()
       assert.equal(gateway.clock.pending, 0, 'timers of the clock are left: cancel them in stop')
-      assert.deepEqual(await openResources(), before, 'timers, sockets or threads are left: close them in stop')
+      const left = Object.entries(await openResources()).filter(([kind, count]) => count > (before[kind] ?? 0))
+      assert.deepEqual(left, [], 'timers, sockets or threads are left: close them in stop')
     })
 
     it('takes a call without credentials, or with strange ones', async () => {
@@ -124,39 +127,8 @@ export function pluginSuite(definition: PluginDefinition, options: PluginSuiteOp
     })
 
     for (const dialect of dialects)
-      for (const streamed of dialect === 'embeddings' ? [false] : [false, true]) {
-        const way = { dialect, streamed }
-        const name = `${dialect}${streamed ? ', streamed' : ''}`
-
-        it(`settles a completed exchange once: ${name}`, async () => {
-          await using trial = await start()
-          const status = await exchange(trial.gateway, way)
-          assert.equal(status, 200, `a greeting is answered with ${status}; pass options that let it through`)
-          assertSound(trial, ['completed'])
-        })
-
-        for (const [what, script] of failures.slice(0, dialect === 'embeddings' ? 1 : undefined))
-          it(`settles ${what} once: ${name}`, async () => {
-            await using trial = await start({ provider: fakeProvider(script) })
-            await exchange(trial.gateway, way)
-            assertSound(trial, ['failed'])
-          })
-
-        it(`settles an aborted exchange once: ${name}`, async () => {
-          const provider = fakeProvider(endless)
-          await using trial = await start({ provider })
-          const controller = new AbortController()
-          const answer = exchange(trial.gateway, { ...way, signal: controller.signal })
-          while (provider.calls.length === 0) await new Promise((resolve) => setImmediate(resolve))
-          controller.abort()
-          await answer
-          assertSound(trial, ['aborted'])
-          assert.ok(
-            provider.calls.every(({ signal }) => signal.aborted),
-            'the upstream goes on after the client has left: pass exchange.signal on',
-          )
-        })
-      }
+      for (const streamed of dialect === 'embeddings' ? [false] : [false, true])
+        describe(`${dialect}${streamed ? ', streamed' : ''}`, () => checkEndings(start, { dialect, streamed }))
 
     for (const hook of ['authorize', 'admit', 'transform', 'reserve'] as const)
       it(`settles an exchange that another plugin refuses in ${hook}`, async () => {
@@ -164,6 +136,57 @@ export function pluginSuite(definition: PluginDefinition, options: PluginSuiteOp
         assert.equal(await exchange(trial.gateway), 418)
         assertSound(trial, ['refused'])
       })
+  })
+}
+
+/** However an exchange ends, the plugin is told so once; one gateway goes through it all, as a real one does. */
+function checkEndings(
+  start: (setting: { readonly provider: FakeProvider }) => Promise<Trial>,
+  way: { readonly dialect: (typeof dialects)[number]; readonly streamed: boolean },
+): void {
+  let script: FakeScript
+  const provider = fakeProvider((call, number) => script(call, number))
+  let trial: Trial
+  before(async () => {
+    trial = await start({ provider })
+  })
+  after(() => trial?.gateway.stop())
+  let seen = 0
+  const assertEnded = (outcome: Outcome['status']): void => {
+    const outcomes = trial.plugin.outcomes.slice(seen)
+    seen = trial.plugin.outcomes.length
+    assertSound({ ...trial, plugin: { ...trial.plugin, outcomes } }, [outcome])
+  }
+
+  it('settles a completed exchange once', async () => {
+    script = () => textEvents('Hello there.')
+    const status = await exchange(trial.gateway, way)
+    assert.equal(status, 200, `a greeting is answered with ${status}; pass options that let it through`)
+    assertEnded('completed')
+  })
+
+  for (const [what, failure] of failures.slice(0, way.dialect === 'embeddings' ? 1 : undefined))
+    it(`settles ${what} once`, async () => {
+      script = failure
+      await exchange(trial.gateway, way)
+      assertEnded('failed')
+    })
+
+  it('settles an aborted exchange once', async () => {
+    script = endless
+    const made = provider.calls.length
+    const controller = new AbortController()
+    const answered = new AbortController()
+    const answer = exchange(trial.gateway, { ...way, signal: controller.signal }).finally(() => answered.abort())
+    while (provider.calls.length === made && !answered.signal.aborted)
+      await new Promise((resolve) => setImmediate(resolve))
+    controller.abort()
+    await answer
+    assertEnded('aborted')
+    assert.ok(
+      provider.calls.every(({ ended }) => ended),
+      'the upstream goes on after the client has left: pass exchange.signal on, and leave the events you were given',
+    )
   })
 }
 
@@ -205,13 +228,15 @@ function assertQuiet(gateway: Harness, { name }: PluginDefinition): void {
       (level === 'error' || fields['hook'] !== undefined) &&
       (fields['plugin'] === name || fields['part'] === `plugins.${name}`),
   )
-  const causeOf = ({ error }: Readonly<Record<string, unknown>>): unknown =>
-    (error as Error | undefined)?.cause ?? error
   assert.deepEqual(
-    lines.map(({ message, fields }) => `${message} (${String(fields['hook'] ?? '')}): ${String(causeOf(fields))}`),
+    lines.map(({ message, fields }) => `${message}: ${inspect(causeOf(fields))}`),
     [],
     `${name} failed`,
   )
+}
+
+function causeOf({ error }: Readonly<Record<string, unknown>>): unknown {
+  return (error as Error | undefined)?.cause ?? error
 }
 
 /** What keeps the process alive or will call back, by kind. */
@@ -222,40 +247,4 @@ async function openResources(): Promise<Readonly<Record<string, number>>> {
     if (/Timeout|TCP|UDP|TLS|Pipe|Worker|MessagePort|Watch|FSEvent|Process/.test(kind))
       counts[kind] = (counts[kind] ?? 0) + 1
   return counts
-}
-
-const strangeHeaders: readonly InboundCall['headers'][] = [
-  {},
-  { authorization: '' },
-  { authorization: 'Bearer' },
-  { authorization: 'Basic dXNlcjpwYXNz' },
-  { authorization: `Bearer ${'x'.repeat(8000)}`, 'content-length': '-1' },
-  { authorization: 'Bearer \u00ff\u0001', 'x-api-key': '\u00ff', 'content-length': 'many' },
-]
-
-/** `receive` and `authenticate` return, or throw an error that a client may see; nobody is identified by nothing. */
-async function checkInbound(hooks: Hooks, headers: InboundCall['headers']): Promise<void> {
-  let identified = false
-  const call: InboundCall = {
-    id: 'suite',
-    method: 'POST',
-    path: '/api/v1/chat/completions',
-    query: {},
-    headers,
-    ip: '127.0.0.1',
-    signal: new AbortController().signal,
-    principal: undefined,
-    identify: () => {
-      identified = true
-    },
-  }
-  for (const hook of ['receive', 'authenticate'] as const)
-    try {
-      await hooks[hook]?.(call)
-    } catch (error) {
-      assert.ok(isGatewayError(error), `${hook} threw what is no GatewayError: ${String(error)}`)
-      assert.ok(error.status < 500, `${hook} answers ${error.status} to a strange call`)
-      assert.ok(Object.keys(headers).length > 0, `${hook} refuses a call without any headers; return nothing instead`)
-    }
-  assert.ok(!identified || Object.keys(headers).length > 0, 'authenticate identifies a caller without credentials')
 }

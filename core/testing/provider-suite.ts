@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Ajv } from 'ajv'
-import { answerOf } from '../contract/answer.ts'
-import type { GenerateRequest, JsonObject, StreamEvent } from '../contract/canonical.ts'
-import { isGatewayError } from '../contract/errors.ts'
-import type { HttpProvider, ProviderDefinition, ServerSentEvent, Target, WireRequest } from '../contract/provider.ts'
-import { EventSplitter, record } from '../http/sse.ts'
+import type { GenerateRequest, JsonObject } from '../contract/canonical.ts'
+import type { HttpProvider, Provider, ProviderDefinition, ServerSentEvent, Target } from '../contract/provider.ts'
+import { passthroughBody } from '../dialects/passthrough.ts'
+import { checkAgreement, checkCuts, checkSplits, checkWhole } from './decode-checks.ts'
+import { checkError } from './error-checks.ts'
 import { FakeClock } from './fake-clock.ts'
+import { checkSchema } from './schema-checks.ts'
 
 /** A recorded exchange with the upstream. */
 export interface RecordedExchange {
@@ -15,137 +15,182 @@ export interface RecordedExchange {
   readonly dialect: string
   readonly status: number
   readonly headers?: Readonly<Record<string, string>>
-  /** A whole answer, or an error. */
+  /** A whole answer, or an error. With `records` too: the same answer, whole and streamed, which must agree. */
   readonly body?: unknown
   /** The records of a streamed answer. */
   readonly records?: readonly ServerSentEvent[]
 }
 
-export interface ProviderSuiteOptions {
-  /** Options the provider can be set up with, as under `[providers.INSTANCE]`. */
-  readonly options?: JsonObject
-  readonly exchanges: readonly RecordedExchange[]
-  /** Canonical requests that `encode` must cope with. */
-  readonly requests?: readonly GenerateRequest[]
+/** A request that `encode` must cope with. */
+export interface RequestCase {
+  readonly name: string
+  readonly request: GenerateRequest
+  /** The model of the target; default `model-1`. */
+  readonly model?: string
+  /**
+   * The body of the client that `request` was read from. Where the provider lets it pass in its own dialect, `encode`
+   * must say the same as the bytes that pass.
+   */
+  readonly body?: JsonObject
+  /** What must go out, as far as it is given: a golden file. */
+  readonly golden?: { readonly path?: string; readonly headers?: JsonObject; readonly body?: unknown }
 }
 
-const target: Target = { provider: 'suite', model: 'model-1', name: 'suite/model-1', requested: 'suite/model-1' }
+export interface ProviderSuiteOptions {
+  /** Options the provider can be set up with, as under `[providers.INSTANCE]`. Give secrets a value: none may leak. */
+  readonly options?: JsonObject
+  readonly exchanges: readonly RecordedExchange[]
+  readonly requests?: readonly RequestCase[]
+}
 
 /**
- * The tests every provider with an HTTP transport must pass: pure encoding, total decoding, the same events however the
- * bytes of a stream are split, and errors that say what they are.
+ * The tests every provider with an HTTP transport must pass: pure encoding without credentials, total decoding, the same
+ * events however the bytes of a stream are split, and errors that say what they are and leak nothing.
+ *
+ * Call it at the top level of a test file. A provider with a transport of its own has `transportSuite`.
  */
 export function providerSuite(definition: ProviderDefinition, suite: ProviderSuiteOptions): void {
+  const secrets = secretValues(definition, suite.options)
   const setUp = async (): Promise<HttpProvider> => {
-    const options = { ...structuredClone(suite.options) }
-    const validate = new Ajv({ strict: false, useDefaults: true }).compile(definition.options)
-    assert.equal(validate(options), true, JSON.stringify(validate.errors))
-    const provider = await definition.setup({
-      instance: 'suite',
-      options,
-      logger: silent,
-      clock: new FakeClock(),
-      fetch: () => Promise.reject(new Error('the suite has no network')),
-    })
-    assert.ok(!provider.send, 'the suite is for providers with an HTTP transport')
+    const provider = await setUpProvider(definition, suite.options)
+    assert.ok(!provider.send, 'this provider has a transport of its own: use transportSuite')
     return provider
   }
 
   describe(`provider contract: ${definition.name}`, () => {
-    it('has sound options that refuse unknown keys', async () => {
-      await setUp()
-      const validate = new Ajv({ strict: false }).compile(definition.options)
-      assert.equal(validate({ ...structuredClone(suite.options), 'no-such-option': 1 }), false, 'unknown options pass')
+    it('has sound options that refuse unknown keys', () => {
+      checkSchema('options', definition.options, suite.options)
+      checkDefaults(definition)
+    })
+
+    it('has a base URL and paths that fit together', async () => {
+      const { baseUrl, capabilities } = await setUp()
+      assert.ok(URL.canParse(baseUrl), `${baseUrl} is no URL`)
+      assert.ok(!baseUrl.endsWith('/'), `${baseUrl} ends with a slash, and paths begin with one`)
+      for (const path of Object.values(capabilities.dialects)) assert.match(path, /^\//)
+    })
+
+    it('stops without having done anything, and twice', async () => {
+      const provider = await setUp()
+      await provider.stop?.()
+      await provider.stop?.()
     })
 
     for (const exchange of suite.exchanges) {
-      const wire: WireRequest = { method: 'POST', path: '/', headers: {}, dialect: exchange.dialect }
+      const wire = { method: 'POST', path: '/', headers: {}, dialect: exchange.dialect } as const
       if (exchange.status >= 300)
-        it(`turns into an error: ${exchange.name}`, async () => checkError(await setUp(), exchange))
-      else if (exchange.records) {
+        it(`turns into an error: ${exchange.name}`, async () => checkError(await setUp(), exchange, secrets))
+      if (exchange.status < 300 && exchange.body !== undefined)
+        it(`decodes: ${exchange.name}`, async () => checkWhole((await setUp()).decode(exchange.body, wire)))
+      if (exchange.records) {
         it(`decodes alike for every split of the bytes: ${exchange.name}`, async () =>
           checkSplits(await setUp(), exchange, wire))
-        it(`survives a cut at every record: ${exchange.name}`, async () => checkCuts(await setUp(), exchange, wire))
-      } else it(`decodes: ${exchange.name}`, async () => checkWhole((await setUp()).decode(exchange.body, wire)))
+        it(`survives an end after every record: ${exchange.name}`, async () => checkCuts(await setUp(), exchange, wire))
+      }
+      if (exchange.records && exchange.body !== undefined)
+        it(`says the same whole and streamed: ${exchange.name}`, async () =>
+          checkAgreement(await setUp(), exchange, wire))
     }
 
     it('is total: strange records are no error', async () => {
       const provider = await setUp()
-      for (const dialect of new Set(suite.exchanges.map((exchange) => exchange.dialect))) {
+      for (const dialect of new Set(suite.exchanges.flatMap(({ dialect, records }) => (records ? [dialect] : [])))) {
         const decoder = provider.decoder({ method: 'POST', path: '/', headers: {}, dialect })
-        for (const data of ['{}', '[]', 'null', '0', '"text"', '{"type":"of tomorrow","delta":null}', '{"choices":[]}'])
-          decoder.push({ event: 'of tomorrow', data })
+        for (const data of strangeRecords)
+          for (const event of [undefined, 'of tomorrow'])
+            assert.doesNotThrow(() => decoder.push({ ...(event && { event }), data }), `dialect ${dialect}: ${data}`)
       }
     })
 
-    for (const [index, request] of (suite.requests ?? []).entries())
-      it(`encodes purely and to JSON: request ${index}`, async () => {
-        const provider = await setUp()
-        const before = structuredClone(request)
-        const first = provider.encode(request, target)
-        assert.deepEqual(provider.encode(request, target), first, 'encode is not pure')
-        assert.deepEqual(request, before, 'encode changed the request')
-        assert.equal(typeof JSON.stringify(first.wire.body), 'string')
-        assert.ok(first.warnings.every(({ code, message }) => code !== '' && message !== ''))
-      })
+    for (const requestCase of suite.requests ?? [])
+      it(`encodes: ${requestCase.name}`, async () => checkEncode(await setUp(), requestCase, secrets))
   })
 }
 
-function checkError(provider: HttpProvider, { status, headers = {}, body }: RecordedExchange): void {
-  const error = provider.decodeError(status, headers, body)
-  assert.ok(isGatewayError(error))
-  assert.ok(
-    error.status >= 400 && error.status !== 401 && error.status !== 403,
-    `an upstream ${status} reaches the client as ${error.status}`,
-  )
-  for (const strange of [undefined, null, '', '<html>', 0, [], { error: null }, { error: { message: 5 } }])
-    assert.ok(isGatewayError(provider.decodeError(status, headers, strange)))
+/** Records an upstream of tomorrow may send. */
+const strangeRecords = [
+  '{}',
+  '[]',
+  'null',
+  '0',
+  '"text"',
+  '{"type":"of tomorrow","delta":null}',
+  '{"type":null}',
+  '{"choices":[]}',
+  '{"choices":[null]}',
+  '{"choices":[{"delta":null}]}',
+  '{"choices":[{"delta":{"tool_calls":[{}]}}]}',
+  '{"usage":{}}',
+]
+
+/** Sets a provider up as the kernel does: its options checked, the defaults filled in. */
+export async function setUpProvider(definition: ProviderDefinition, options?: JsonObject): Promise<Provider> {
+  return definition.setup({
+    instance: 'suite',
+    options: checkSchema('options', definition.options, options),
+    logger: silent,
+    clock: new FakeClock(),
+    fetch: () => Promise.reject(new Error('the suite has no network')),
+  })
 }
 
-function checkWhole(events: readonly StreamEvent[]): void {
-  const answer = answerOf(events)
-  assert.equal(answer.error, undefined)
-  assert.ok(
-    events.some(({ type }) => type === 'finish' || type === 'part'),
-    'the answer does not finish',
-  )
-}
-
-/** Every split of the bytes in two, with LF and with CRLF, gives the events of the unsplit stream. */
-function checkSplits(provider: HttpProvider, { records = [] }: RecordedExchange, wire: WireRequest): void {
-  const text = records.map(({ data, event }) => record(data, event)).join('')
-  for (const bytes of [Buffer.from(text), Buffer.from(text.replaceAll('\n', '\r\n'))]) {
-    const expected = decodeBytes(provider, wire, [bytes])
-    checkWhole(expected)
-    const step = Math.max(1, Math.floor(bytes.length / mostSplits))
-    for (let at = 1; at < bytes.length; at += bytes.length <= mostSplits ? 1 : 1 + ((at * 7) % (2 * step)))
-      assert.deepEqual(
-        decodeBytes(provider, wire, [bytes.subarray(0, at), bytes.subarray(at)]),
-        expected,
-        `split at byte ${at}`,
-      )
-    const single = Array.from({ length: bytes.length }, (_, at) => bytes.subarray(at, at + 1))
-    assert.deepEqual(decodeBytes(provider, wire, single), expected, 'byte by byte')
+/** Instances made from the environment must be possible. */
+export function checkDefaults({ defaults = [], options }: ProviderDefinition): void {
+  for (const { instance, environment, options: set = {} } of defaults) {
+    const values = Object.fromEntries(Object.values(environment).map((option) => [option, 'http://127.0.0.1/value']))
+    for (const name of Object.keys(values))
+      assert.ok(options.properties?.[name], `defaults of ${instance}: there is no option ${name}`)
+    checkSchema('options', options, { ...set, ...values })
   }
 }
 
-/** A long recording is split at this many places in two; byte by byte still covers every border. */
-const mostSplits = 400
+async function checkEncode(
+  provider: HttpProvider,
+  { request, model = 'model-1', body, golden }: RequestCase,
+  secrets: readonly string[],
+): Promise<void> {
+  const target: Target = { provider: 'suite', model, name: `suite/${model}`, requested: `suite/${model}` }
+  const before = structuredClone(request)
+  const { wire, warnings } = provider.encode(request, target)
+  assert.deepEqual(provider.encode(request, target), { wire, warnings }, 'encode is not pure')
+  assert.deepEqual(request, before, 'encode changed the request')
+  const text = JSON.stringify(wire.body)
+  assert.equal(typeof text, 'string', 'the body is not JSON')
+  for (const { code, message } of warnings) assert.ok(code && message, 'a warning has a code and a message')
+  for (const secret of secrets)
+    assert.ok(!JSON.stringify(wire).includes(secret), 'encode wrote a credential; only authorize may')
+  if (golden?.path !== undefined) assert.equal(wire.path, golden.path)
+  if (golden?.headers) assert.deepEqual(wire.headers, golden.headers)
+  if (golden && 'body' in golden) assert.deepEqual(JSON.parse(text), golden.body)
 
-function checkCuts(provider: HttpProvider, { records = [] }: RecordedExchange, wire: WireRequest): void {
-  for (let kept = 0; kept < records.length; kept++) {
-    const decoder = provider.decoder(wire)
-    for (const message of records.slice(0, kept)) decoder.push(message)
-    decoder.end()
-  }
+  const authorized = await provider.authorize(wire)
+  assert.deepEqual(provider.encode(request, target).wire, wire, 'authorize changed what it was given')
+  assert.equal(JSON.stringify(authorized.body), text, 'authorize changed the body')
+  for (const [name, value] of Object.entries(wire.headers))
+    assert.equal(authorized.headers[name], value, `authorize lost the header ${name}`)
+
+  if (!body || provider.capabilities.dialects[request.dialect] === undefined || warnings.length > 0) return
+  const passing = passthroughBody({ bytes: undefined, body, request, target, capabilities: provider.capabilities })
+  if (passing)
+    assert.deepEqual(
+      withoutNulls(JSON.parse(text)),
+      withoutNulls(JSON.parse(Buffer.from(passing).toString('utf8'))),
+      'encode loses or changes what passes in the same dialect, so a plugin that edits one word would too',
+    )
 }
 
-function decodeBytes(provider: HttpProvider, wire: WireRequest, pieces: readonly Uint8Array[]): readonly StreamEvent[] {
-  const splitter = new EventSplitter()
-  const decoder = provider.decoder(wire)
-  const events = pieces.flatMap((piece) => splitter.push(piece).flatMap((message) => decoder.push(message)))
-  for (const message of splitter.end()) events.push(...decoder.push(message))
-  return [...events, ...decoder.end()]
+/** A null field says what an absent one says. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls)
+  if (typeof value !== 'object' || value === null) return value
+  const kept = Object.entries(value).filter(([, field]) => field !== null)
+  return Object.fromEntries(kept.map(([name, field]) => [name, withoutNulls(field)]))
+}
+
+function secretValues({ options }: ProviderDefinition, values: JsonObject = {}): readonly string[] {
+  return Object.entries(values).flatMap(([name, value]) =>
+    typeof value === 'string' && options.properties?.[name]?.writeOnly === true ? [value] : [],
+  )
 }
 
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }

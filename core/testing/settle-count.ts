@@ -37,9 +37,11 @@ function bound(hooks: Hooks): Hooks {
     const hook = hooks[name as keyof Hooks] as ((...input: unknown[]) => unknown) | undefined
     return hook === undefined ? [] : [[name, hook.bind(hooks)] as const]
   })
+  const { guardrail, routes, services } = hooks
   return {
     ...(Object.fromEntries(functions) as Hooks),
-    ...(hooks.routes && { routes: hooks.routes }),
-    ...(hooks.services && { services: hooks.services }),
+    ...(guardrail && { guardrail }),
+    ...(routes && { routes }),
+    ...(services && { services }),
   }
 }

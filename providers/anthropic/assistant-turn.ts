@@ -19,11 +19,15 @@ export interface AssistantTurn {
 /** Gives every tool call of one request an id that the API accepts (`[a-zA-Z0-9_-]+`) and that no other call has. */
 export class ToolIds {
   readonly #used = new Set<string>()
+  /** The last number given to each stem, since counting anew from 2 would be quadratic. */
+  readonly #counts = new Map<string, number>()
 
   take(clientId: string): string {
     const stem = clientId.replaceAll(/[^a-zA-Z0-9_-]/g, '_') || 'call'
     let id = stem
-    for (let count = 2; this.#used.has(id); count++) id = `${stem}_${count}`
+    let count = this.#counts.get(stem) ?? 1
+    while (this.#used.has(id)) id = `${stem}_${++count}`
+    this.#counts.set(stem, count)
     this.#used.add(id)
     return id
   }

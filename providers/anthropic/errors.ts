@@ -30,7 +30,9 @@ export function decodeError(
   body: unknown,
 ): GatewayError {
   const { type, message } = readError(body)
-  const text = message ?? `HTTP ${status} without an error message`
+  const said = message ?? `HTTP ${status} without an error message`
+  // What refuses a credential may quote it, and it is the operator's.
+  const text = status === 401 ? 'the credentials of the gateway were refused' : said
   return upstreamError(provider, {
     status: unpaid.test(text) ? 402 : status,
     message: text,

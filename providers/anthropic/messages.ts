@@ -85,18 +85,20 @@ function systemBlocks(message: Message, losses: LossList): readonly Block[] {
 function sides(talk: readonly Message[], losses: LossList): readonly Side[] {
   const ids = new ToolIds()
   const joined: Side[] = []
+  let userParts: Part[] | undefined
   for (const message of turns(talk)) {
     if (message.role === 'assistant') {
       const turn = assistantTurn(message.content, ids, losses)
-      if (turn.blocks.length > 0) joined.push({ role: 'assistant', ...turn })
+      if (turn.blocks.length === 0) continue
+      joined.push({ role: 'assistant', ...turn })
+      userParts = undefined
       continue
     }
-    const last = joined.at(-1)
-    if (last?.role === 'user') {
-      joined[joined.length - 1] = { role: 'user', parts: [...last.parts, ...message.content] }
-    } else {
-      joined.push({ role: 'user', parts: message.content })
+    if (!userParts) {
+      userParts = []
+      joined.push({ role: 'user', parts: userParts })
     }
+    for (const part of message.content) userParts.push(part)
   }
   return joined
 }

@@ -10,7 +10,9 @@ import type { Block } from './wire.ts'
  * the API demands, then the rest in its order. May come out empty.
  */
 export function userTurn(parts: readonly Part[], calls: readonly OpenCall[], losses: LossList): readonly Block[] {
-  const open = [...calls]
+  // Calls of one id are answered in their order, which popping needs the other way round.
+  const open = Map.groupBy(calls.toReversed(), ({ clientId }) => clientId)
+  const answered = new Set<OpenCall>()
   const results: Block[] = []
   const rest: Block[] = []
   for (const part of parts) {
@@ -19,12 +21,14 @@ export function userTurn(parts: readonly Part[], calls: readonly OpenCall[], los
       if (block) rest.push(block)
       continue
     }
-    const position = open.findIndex((call) => call.clientId === part.toolCallId)
-    const [call] = position < 0 ? [] : open.splice(position, 1)
-    if (call) results.push(resultBlock(part, call, losses))
-    else rest.push(...strayResult(part, losses))
+    const call = open.get(part.toolCallId)?.pop()
+    if (call) {
+      answered.add(call)
+      results.push(resultBlock(part, call, losses))
+    } else rest.push(...strayResult(part, losses))
   }
-  for (const call of open) {
+  for (const call of calls) {
+    if (answered.has(call)) continue
     losses.adjusted('messages', `the tool call ${call.clientId} has no result; an error was sent as its result`)
     results.push({
       type: 'tool_result',

@@ -24,11 +24,16 @@ export interface Running {
 
 /** Starts the real command line, in an environment that has nothing but what is given. */
 export function startCommand(
-  context: TestContext,
+  context: { after(stop: () => void): void },
   words: readonly string[],
-  options: { readonly directory: string; readonly environment?: Readonly<Record<string, string>> },
+  options: {
+    readonly directory: string
+    readonly environment?: Readonly<Record<string, string>>
+    /** Default: the launcher of the workspace. */
+    readonly launcher?: string
+  },
 ): Running {
-  const child = spawn(process.execPath, [launcher, ...words], {
+  const child = spawn(process.execPath, [options.launcher ?? launcher, ...words], {
     cwd: options.directory,
     env: {
       PATH: process.env['PATH'],
