@@ -151,12 +151,10 @@ export async function assemble(options: AssemblyOptions): Promise<Assembly> {
   return { plan: compiled.plan, pipeline, providers: instances, database, services: setUp.services, lifecycle }
 }
 
-/** The instance bare model names go to if the config names none: the only one there is, the test provider not counted. */
+/** The instance bare model names go to if the config names none: the only real one. Nobody's prompt goes to the test provider unasked. */
 function onlyProvider(instances: ReadonlyMap<string, ProviderInstance>): string | undefined {
-  const all = [...instances.values()]
-  const real = all.filter(({ type }) => type !== 'test')
-  const candidates = real.length > 0 ? real : all
-  return candidates.length === 1 ? candidates[0]!.name : undefined
+  const real = [...instances.values()].filter(({ type }) => type !== 'test')
+  return real.length === 1 ? real[0]!.name : undefined
 }
 
 /** The order of plugins. A cycle is a problem among others, so the given order then stands in for it. */

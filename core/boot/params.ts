@@ -33,5 +33,12 @@ export function compileParams(
         hint: `Its params are: ${Object.keys(schema.properties ?? {}).join(', ') || 'none'}.`,
       })
   if (problems.length > 0) return { problems }
-  return { requestable: { id, settings, schema, validate, defaults } }
+  return { requestable: { id, settings, schema, validate, defaults: frozen(defaults) } }
+}
+
+/** All exchanges share the defaults: a plugin that changes them must not change them for others. */
+function frozen<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value
+  for (const entry of Object.values(value)) frozen(entry)
+  return Object.freeze(value)
 }

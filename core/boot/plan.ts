@@ -4,6 +4,7 @@ import { hookNames } from '../contract/plugin.ts'
 import { compileParams } from './params.ts'
 import type { Ordered } from './order.ts'
 import type { Problem } from './problems.ts'
+import { didYouMean } from './spelling.ts'
 
 /** What the operator decides about a plugin besides its own options: the kernel's keys under `[plugins.NAME]`. */
 export interface PluginSettings {
@@ -64,6 +65,8 @@ export interface Plan {
   /** In order. */
   readonly plugins: readonly ReadyPlugin[]
   readonly steps: Steps
+  /** Names of plugins in the order in which their response hooks see an answer. */
+  readonly responseOrder: readonly string[]
   readonly requestables: ReadonlyMap<string, Requestable>
   /** Some plugin guards input: it must see exactly what the upstream will. */
   readonly guardsInput: boolean
@@ -73,10 +76,25 @@ export interface Plan {
 
 /** Hooks that run in reverse order of plugins, so that the first to see the request is the last to see the answer. */
 const reversed: ReadonlySet<HookName> = new Set(['event', 'flush', 'stream', 'settle'])
+/** Hooks that see the answer. Plugins that guard output have the last word, whatever others repair or put in before. */
+const ofResponse: ReadonlySet<HookName> = new Set(['event', 'flush', 'stream'])
 /** Hooks a plugin with `params` cannot have: they run before the kernel knows what the client named. */
 const beforeParams: readonly HookName[] = ['receive', 'authenticate', 'authorize', 'admit', 'route']
 /** Hooks whose failure must never let a request through. */
 const neverOpen: readonly HookName[] = ['authenticate', 'authorize', 'admit', 'reserve']
+
+/** What a plugin guards as it is set up: its options may narrow what its definition says, and nothing widens it. */
+function guardedBy({ definition, hooks }: Pick<ReadyPlugin, 'definition' | 'hooks'>): PluginDefinition['guardrail'] {
+  const { guardrail } = definition
+  if (!guardrail || !hooks.guardrail) return guardrail
+  return {
+    input: guardrail.input === true && hooks.guardrail.input === true,
+    output: guardrail.output === true && hooks.guardrail.output === true,
+  }
+}
+
+/** Names that `setup` may return. */
+const returnable: readonly string[] = [...hookNames, 'start', 'stop', 'routes', 'guardrail', 'services']
 
 /** Everything about a plugin that keeps it from running as configured; empty if nothing does. */
 export function checkPlugin({ definition, settings, hooks }: ReadyPlugin): Problem[] {
@@ -97,17 +115,18 @@ export function checkPlugin({ definition, settings, hooks }: ReadyPlugin): Probl
       message: `"open" would let requests pass unchecked when ${definition.guardrail ? 'this guardrail' : guarding.join(', ')} fails`,
       hint: 'Use failure = "closed".',
     })
-  if (definition.guardrail?.input && !has('transform') && !has('authorize') && !has('admit') && !has('dispatch'))
+  const guards = guardedBy({ definition, hooks })
+  if (guards?.input && !has('transform') && !has('authorize') && !has('admit') && !has('dispatch'))
     problems.push({ path, message: 'says it guards input, but has no transform hook, so no endpoint is covered' })
-  if (definition.guardrail?.output && !has('event') && !has('stream'))
+  if (guards?.output && !has('event') && !has('stream'))
     problems.push({ path, message: 'says it guards output, but has no event or stream hook, so no answer is covered' })
   if (has('flush') && !has('event'))
     problems.push({ path, message: 'has a flush hook without an event hook to hold text back' })
-  const unknown = Object.keys(hooks).filter(
-    (name) =>
-      !(hookNames as readonly string[]).includes(name) && !['start', 'stop', 'routes', 'services'].includes(name),
-  )
-  for (const name of unknown) problems.push({ path, message: `setup returned "${name}", which is no hook` })
+  for (const name of Object.keys(hooks)) {
+    if (returnable.includes(name)) continue
+    const hint = didYouMean(name, returnable)
+    problems.push({ path, message: `setup returned "${name}", which is no hook`, ...(hint !== undefined && { hint }) })
+  }
   return problems
 }
 
@@ -129,22 +148,36 @@ export function compilePlan(
     else requestables.set(definition.name, compiled.requestable)
   }
 
+  const guardsOutput = (plugin: ReadyPlugin): boolean => guardedBy(plugin)?.output === true
+  const backwards = inOrder.toReversed()
+  const forResponse = [...backwards.filter((plugin) => !guardsOutput(plugin)), ...backwards.filter(guardsOutput)]
   const steps = {} as { [H in HookName]: Step<H>[] }
   const rows: PlanRow[] = []
   for (const hook of hookNames) {
-    const sequence = reversed.has(hook) ? inOrder.toReversed() : inOrder
+    const sequence = ofResponse.has(hook) ? forResponse : reversed.has(hook) ? backwards : inOrder
     const compiled = sequence
       .filter(({ hooks }) => typeof hooks[hook] === 'function')
       .map((plugin) => step(hook, plugin, requestables))
     ;(steps as Record<HookName, unknown>)[hook] = compiled
     if (hook === 'flush') continue
     for (const [index, { plugin, requestable }] of compiled.entries())
-      rows.push({ hook, position: index + 1, plugin, why: why(plugin, reasons.get(plugin)!, requestable, hook) })
+      rows.push({
+        hook,
+        position: index + 1,
+        plugin,
+        why: why(plugin, {
+          reason: reasons.get(plugin)!,
+          requestable,
+          hook,
+          isGuard: guardsOutput(byName.get(plugin)!),
+        }),
+      })
     if (hook === 'dispatch')
       rows.push({ hook, position: compiled.length + 1, plugin: '(kernel)', why: 'calls providers' })
   }
-  const guardsInput = inOrder.some(({ definition }) => definition.guardrail?.input === true)
-  return { plan: { plugins: inOrder, steps, requestables, guardsInput, rows, warnings }, problems }
+  const guardsInput = inOrder.some((plugin) => guardedBy(plugin)?.input === true)
+  const responseOrder = forResponse.map(({ definition }) => definition.name)
+  return { plan: { plugins: inOrder, steps, responseOrder, requestables, guardsInput, rows, warnings }, problems }
 }
 
 function step<H extends HookName>(
@@ -162,9 +195,19 @@ function step<H extends HookName>(
   }
 }
 
-function why(plugin: string, reason: string, requestable: Requestable | undefined, hook: HookName): string {
+function why(
+  plugin: string,
+  place: {
+    readonly reason: string
+    readonly requestable: Requestable | undefined
+    readonly hook: HookName
+    readonly isGuard: boolean
+  },
+): string {
+  const { reason, requestable, hook, isGuard } = place
   const facts = [reason]
   if (reversed.has(hook)) facts.push('reverse order')
+  if (ofResponse.has(hook) && isGuard) facts.push('guards output, so after the others')
   if (hook === 'stream') facts.push('holds the stream back')
   if (requestable) facts.push(requestable.settings.apply === 'always' ? 'always' : `on request as "${plugin}"`)
   if (requestable && requestable.settings.locked.length > 0)

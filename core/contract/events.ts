@@ -3,7 +3,10 @@
 import type { JsonObject, Part, ReasoningFormat, Usage } from './canonical.ts'
 import type { GatewayError } from './errors.ts'
 
-/** OpenAI's five values and no other, since typed clients accept no other; the provider's word stands in `raw`. */
+/**
+ * Why a choice ended, in OpenAI's words; the provider's own stands in `raw`. `error` says that the model broke off: the
+ * kernel makes a failure of it, so that no client ever sees it.
+ */
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter' | 'error'
 
 /** Something the client asked for that did not happen, or happened otherwise. Logged and shown in `hadrian_metadata`. */

@@ -49,7 +49,7 @@ export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** `/admin/v1/things/:id` */
   readonly path: string
-  /** The scope the caller needs, or null for an endpoint open to everybody. */
+  /** The scope the caller needs, or null for an endpoint open to everybody: `receive` and `authenticate` do not run for it. */
   readonly scope: string | null
   /** For `/openapi.json`. */
   readonly summary?: string
@@ -108,6 +108,8 @@ export interface Exchange {
   /** Copy-on-write: return a changed copy, never mutate. Ends byte passthrough of the request. */
   edit(change: (request: GenerateRequest) => GenerateRequest): void
   texts(): TextSlots
+  /** Input tokens of the request as it is now, by the rule of thumb of four characters each. Only counts: keeps byte passthrough. */
+  estimateInputTokens(): number
   readonly principal: Principal
   /** What may be tried, in order. A `route` hook may assign a reordered or shorter list; nothing can be added that the principal may not use. */
   targets: readonly Target[]

@@ -72,6 +72,8 @@ export interface Hooks<P = unknown> {
   /** In reverse order; also without `start`, and safe to call twice. */
   stop?(): Awaitable<void>
   readonly routes?: readonly Route[]
+  /** What of the definition's `guardrail` is left, where the operator's options switch some of it off. */
+  readonly guardrail?: { readonly input?: boolean; readonly output?: boolean }
   /** Values for the names in `provides`. */
   readonly services?: Readonly<Record<string, unknown>>
 }

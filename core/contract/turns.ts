@@ -1,4 +1,4 @@
-import type { Message } from './canonical.ts'
+import type { Message, Part } from './canonical.ts'
 
 /**
  * Joins consecutive messages of the same side into turns, as wires want them that have one message per turn: assistant
@@ -7,11 +7,21 @@ import type { Message } from './canonical.ts'
  */
 export function turns(messages: readonly Message[]): readonly Message[] {
   const joined: Message[] = []
+  /** The content of the last turn, once it is a list of our own: copying it for each message would be quadratic. */
+  let content: Part[] | undefined
   for (const message of messages) {
     const last = joined.at(-1)
     const joins = last?.role === message.role && (message.role === 'assistant' || message.role === 'tool')
-    if (joins) joined[joined.length - 1] = { ...last, content: [...last.content, ...message.content] }
-    else joined.push(message)
+    if (!joins) {
+      joined.push(message)
+      content = undefined
+      continue
+    }
+    if (!content) {
+      content = [...last.content]
+      joined[joined.length - 1] = { ...last, content }
+    }
+    for (const part of message.content) content.push(part)
   }
   return joined
 }

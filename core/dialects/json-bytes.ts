@@ -18,7 +18,7 @@ export function spliceFields(bytes: Uint8Array, body: JsonObject, set: JsonObjec
   // `\u00` is how a letter of a key could hide from a search for the key.
   if (text.includes('\\u00')) return undefined
   for (const [name, value] of Object.entries(set)) {
-    const spliced = Object.hasOwn(body, name) ? replaceField(text, name, value) : addField(text, name, value, body)
+    const spliced = Object.hasOwn(body, name) ? replaceField(text, name, value) : addField(text, name, value)
     if (!spliced) return undefined
     text = spliced
   }
@@ -39,11 +39,10 @@ function replaceField(text: Buffer, name: string, value: unknown): Buffer | unde
   return Buffer.concat([text.subarray(0, start), Buffer.from(JSON.stringify(value)), text.subarray(end)])
 }
 
-function addField(text: Buffer, name: string, value: unknown, body: JsonObject): Buffer | undefined {
-  let end = text.length - 1
-  while (end >= 0 && isSpace(text[end]!)) end--
+function addField(text: Buffer, name: string, value: unknown): Buffer | undefined {
+  const end = skipSpaceBack(text, text.length - 1)
   if (text[end] !== closeBrace) return undefined
-  const comma = Object.keys(body).length === 0 ? '' : ','
+  const comma = text[skipSpaceBack(text, end - 1)] === openBrace ? '' : ','
   return Buffer.concat([
     text.subarray(0, end),
     Buffer.from(`${comma}${JSON.stringify(name)}:${JSON.stringify(value)}`),
@@ -100,6 +99,12 @@ function endOfObject(text: Buffer, start: number): number {
 function skipSpace(text: Buffer, from: number): number {
   let at = from
   while (at < text.length && isSpace(text[at]!)) at++
+  return at
+}
+
+function skipSpaceBack(text: Buffer, from: number): number {
+  let at = from
+  while (at >= 0 && isSpace(text[at]!)) at--
   return at
 }
 

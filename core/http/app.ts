@@ -10,6 +10,7 @@ import { hasScope } from '../pipeline/access.ts'
 import type { Pipeline } from '../pipeline/run.ts'
 import type { ClientAddress } from './address.ts'
 import { asObject } from './body.ts'
+import { refuseConnection } from './client-error.ts'
 import { HttpCall, authenticate, receive, requestIdOf } from './inbound.ts'
 import { apiPrefixes, modelRoutes } from './routes.ts'
 import type { ModelRoute } from './routes.ts'
@@ -76,6 +77,8 @@ export function createApp(options: AppOptions): App {
     let failure: GatewayError | undefined
     try {
       if (refusing) throw gatewayError('shutting_down', 'The gateway is stopping', { headers: { connection: 'close' } })
+      if (request.headers.host === undefined && request.httpVersion === '1.1')
+        throw gatewayError('invalid_request_error', 'The request has no Host header')
       await next()
     } catch (error) {
       failure = httpError(error)
@@ -99,14 +102,19 @@ export function createApp(options: AppOptions): App {
     throw gatewayError('not_found', `No such path: ${context.path.slice(0, 200)}`)
   })
   const callback = koa.callback()
+  const answers = new WeakMap<Duplex, ServerResponse>()
+  const handle: App['callback'] = (request, response) => {
+    answers.set(request.socket, response)
+    void callback(request, response)
+  }
 
   return {
-    callback: (request, response) => void callback(request, response),
+    callback: handle,
     localCallback: (request, response) => {
       local.add(request)
-      void callback(request, response)
+      handle(request, response)
     },
-    clientError,
+    clientError: (error, socket) => refuseConnection(error, socket, answers.get(socket)),
     refuseNewWork: () => {
       refusing = true
     },
@@ -224,27 +232,4 @@ function httpError(error: unknown): GatewayError {
 function sendError(response: ServerResponse, error: GatewayError, requestId: string): void {
   const headers = { 'content-type': 'application/json; charset=utf-8', 'x-request-id': requestId, ...error.headers }
   sendBody(response, error.status, headers, JSON.stringify({ error: errorBody(error, requestId) }))
-}
-
-/** Answers bytes that are no HTTP request in the shape of every other error. */
-function clientError(error: Error, socket: Duplex): void {
-  if (!socket.writable || (error as { code?: string }).code === 'ECONNRESET') {
-    socket.destroy()
-    return
-  }
-  const tooLarge = (error as { code?: string }).code === 'HPE_HEADER_OVERFLOW'
-  const status = tooLarge ? 431 : 400
-  const body = JSON.stringify({
-    error: errorBody(
-      gatewayError(
-        'invalid_request_error',
-        tooLarge ? 'The headers are too large' : 'This is not a valid HTTP request',
-      ),
-      crypto.randomUUID(),
-    ),
-  })
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  )
 }

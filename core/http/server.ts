@@ -71,8 +71,11 @@ export class HttpServer {
   }
 
   #open(callback: App['callback'], listen: (server: Server) => void): Promise<Server> {
-    const server = createServer({ keepAliveTimeout: keepAliveTimeoutMs }, callback)
+    // The app refuses a missing Host itself, since the server would do it without a body.
+    const server = createServer({ keepAliveTimeout: keepAliveTimeoutMs, requireHostHeader: false }, callback)
+    server.on('checkExpectation', callback)
     server.on('clientError', this.#app.clientError)
+    server.on('connect', (_request, socket) => this.#app.clientError(new Error('a proxy is asked for'), socket))
     return new Promise((resolve, reject) => {
       server.once('error', reject)
       server.once('listening', () => {

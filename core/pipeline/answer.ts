@@ -81,7 +81,10 @@ async function wireOf(attempt: AttemptRun, provider: HttpProvider): Promise<Wire
     ...wire.headers,
     ...(attempt.span && exchange.services.telemetry.traceHeaders(attempt.span)),
   }
-  return provider.authorize({ ...wire, headers })
+  const authorized = await provider.authorize({ ...wire, headers })
+  for (const [name, value] of Object.entries(authorized.headers))
+    if (headers[name] !== value) attempt.hideCredential(value)
+  return authorized
 }
 
 /** Waits for the first batch with an event in it, so that a failure before it can still move on to another target. */

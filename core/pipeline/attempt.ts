@@ -10,6 +10,9 @@ import { openAnswer } from './answer.ts'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
+/** A shorter header would match ordinary words of a message. */
+const shortestCredential = 8
+
 /**
  * One try of one target: sends the request, watches every event of the answer go by, and says at the end what it used.
  * Whatever ends it (the answer's end, a failure, the client's leaving), it is closed once.
@@ -27,6 +30,7 @@ export class AttemptRun implements Attempt {
   #resolveDone!: (record: AttemptRecord) => void
   #usage: Usage | undefined
   #outputCharacters = 0
+  readonly #credentials: string[] = []
   #sent = false
   readonly #controller = new AbortController()
   readonly #onAbort = (): void => this.#controller.abort(this.exchange.signal.reason)
@@ -101,6 +105,12 @@ export class AttemptRun implements Attempt {
     this.#sent = true
   }
 
+  /** Upstreams quote the credential they refuse, which is the operator's: it is taken out of what the client gets to see. */
+  hideCredential(header: string): void {
+    const [credential = ''] = header.split(' ').slice(-1)
+    if (credential.length >= shortestCredential) this.#credentials.push(credential)
+  }
+
   /**
    * Looks at the events of one record.
    *
@@ -127,6 +137,7 @@ export class AttemptRun implements Attempt {
           this.#usage = { ...this.#usage, ...event.usage }
           break
         case 'finish':
+          special ||= event.reason === 'error'
           this.#finishReason = event.reason
           this.exchange.finishReason = event.reason
           break
@@ -145,14 +156,7 @@ export class AttemptRun implements Attempt {
   /** The answer has ended by itself. Without a finish it was cut, however politely. */
   complete(): void {
     if (this.#finishReason === undefined && this.exchange.operation !== 'embeddings')
-      throw gatewayError(
-        'provider_error',
-        'Upstream provider returned error: the answer ended before it was complete',
-        {
-          details: { provider: this.target.provider, upstream_status: null, upstream_code: null },
-          retryable: 'same',
-        },
-      )
+      throw this.#brokenOff('the answer ended before it was complete')
     this.close('completed')
   }
 
@@ -164,6 +168,7 @@ export class AttemptRun implements Attempt {
       ? reason
       : // A defect of one provider, which another does not have.
         gatewayError('internal_error', 'Internal error', { cause: error, retryable: true })
+    for (const credential of this.#credentials) shown.message = shown.message.replaceAll(credential, '[redacted]')
     this.close(shown.code === 'request_cancelled' ? 'aborted' : 'failed', shown)
     return shown
   }
@@ -233,6 +238,13 @@ export class AttemptRun implements Attempt {
     return costMicros === undefined ? usage : { ...usage, costMicros }
   }
 
+  #brokenOff(what: string): GatewayError {
+    return gatewayError('provider_error', `Upstream provider returned error: ${what}`, {
+      details: { provider: this.target.provider, upstream_status: null, upstream_code: null },
+      retryable: 'same',
+    })
+  }
+
   #withoutSpecial(events: readonly StreamEvent[]): {
     readonly events: readonly StreamEvent[]
     readonly failure?: GatewayError
@@ -240,6 +252,8 @@ export class AttemptRun implements Attempt {
     const kept: StreamEvent[] = []
     for (const event of events) {
       if (event.type === 'error') return { events: kept, failure: event.error }
+      if (event.type === 'finish' && event.reason === 'error')
+        return { events: kept, failure: this.#brokenOff('the model broke off') }
       if (event.type === 'warning') this.exchange.warn(event.warning)
       else kept.push(event)
     }

@@ -55,8 +55,8 @@ async function callOnce(exchange: ExchangeState, request: GenerateRequest): Prom
   requireTargets(exchange)
   const call = new PendingCall(exchange, request)
   for (const step of exchange.steps('reserve')) {
+    exchange.throwIfOver()
     await callHook(exchange, step, () => step.call(exchange, call))
-    exchange.signal.throwIfAborted()
   }
   requireTargets(exchange)
   return tryTargets(exchange, call)
@@ -123,7 +123,7 @@ async function tryTargets(exchange: ExchangeState, call: PendingCall): Promise<R
     let retries = index === targets.length - 1 ? routing.retries : 0
     for (let tries = 0; left > 0; tries++) {
       left--
-      exchange.signal.throwIfAborted()
+      exchange.throwIfOver()
       const attempt = new AttemptRun(exchange, exchange.services.providers.get(target.provider)!, target, call)
       try {
         return await runAttempt(exchange, attempt)

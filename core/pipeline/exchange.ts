@@ -49,6 +49,9 @@ export interface ExchangeInit {
 
 const nothing: Readonly<Record<string, unknown>> = {}
 
+/** Warnings kept for one exchange: a client can provoke one with every field, and each goes into log and metadata. */
+const mostWarnings = 100
+
 /** The kernel's side of an {@link Exchange}: plugins see the interface, the pipeline works with this class. */
 export class ExchangeState implements Exchange {
   readonly id: string
@@ -68,6 +71,7 @@ export class ExchangeState implements Exchange {
   readonly controller = new AbortController()
   readonly attempts: AttemptRecord[] = []
   readonly warnings: Warning[] = []
+  readonly #warned = new Set<string>()
   readonly excluded: Excluded[] = []
   readonly responseHeaders: Record<string, string> = {}
   /** Plugins and hooks that ran, in order; kept only if the client asked for metadata. */
@@ -88,6 +92,7 @@ export class ExchangeState implements Exchange {
   #request: GenerateRequest
   #targets: readonly Target[] = []
   #usages: Usage[] = []
+  #overBy: GatewayError | undefined
   readonly #open = new Set<AttemptRun>()
   #state: Map<StateKey<unknown>, unknown> | undefined
 
@@ -174,9 +179,18 @@ export class ExchangeState implements Exchange {
 
   /** Ends attempts whose answer nobody will read to its end, and their upstream calls. */
   closeAttempts(reason: GatewayError): void {
-    if (this.#open.size === 0) return
-    this.controller.abort(reason)
+    this.#overBy = reason
     for (const attempt of this.#open) attempt.fail(reason)
+  }
+
+  /**
+   * Called before everything that would cost something: what a hook left running when it returned must not go on.
+   *
+   * @throws the reason for which the exchange was aborted or has ended
+   */
+  throwIfOver(): void {
+    this.signal.throwIfAborted()
+    if (this.#overBy) throw this.#overBy
   }
 
   /** Adds what one call used. */
@@ -185,7 +199,9 @@ export class ExchangeState implements Exchange {
   }
 
   warn(warning: Warning): void {
-    if (this.warnings.some(({ code, message }) => code === warning.code && message === warning.message)) return
+    const key = `${warning.code} ${warning.message}`
+    if (this.#warned.has(key) || this.#warned.size >= mostWarnings) return
+    this.#warned.add(key)
     this.warnings.push(warning)
     this.services.telemetry.recordWarning(warning.code)
   }

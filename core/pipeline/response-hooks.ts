@@ -13,8 +13,8 @@ export function hasResponseHooks(exchange: ExchangeState): boolean {
 }
 
 /**
- * Sends the events of an answer through the response hooks of all active plugins, in reverse order of plugins. Neighbours
- * with `event` hooks share one synchronous loop; a `stream` hook stands alone between them.
+ * Sends the events of an answer through the response hooks of all active plugins, in reverse order of plugins, those that
+ * guard output last. Neighbours with `event` hooks share one synchronous loop; a `stream` hook stands alone between them.
  */
 export function applyResponseHooks(exchange: ExchangeState, batches: EventBatches): EventBatches {
   const eventSteps = new Map(exchange.steps('event').map((step) => [step.plugin, step]))
@@ -26,10 +26,10 @@ export function applyResponseHooks(exchange: ExchangeState, batches: EventBatche
     if (fused.length > 0) result = fusedLayers(exchange, result, fused)
     fused = []
   }
-  for (const { definition } of exchange.services.plan.plugins.toReversed()) {
-    const event = eventSteps.get(definition.name)
-    const stream = streamSteps.get(definition.name)
-    if (event) fused.push({ event, flush: flushSteps.get(definition.name) })
+  for (const name of exchange.services.plan.responseOrder) {
+    const event = eventSteps.get(name)
+    const stream = streamSteps.get(name)
+    if (event) fused.push({ event, flush: flushSteps.get(name) })
     if (!stream) continue
     closeFused()
     result = streamLayer(exchange, result, stream)
@@ -89,7 +89,7 @@ async function* fusedLayers(
       for (const event of batch) {
         // A hook that changed an event in place would be passed over by byte passthrough one day and not the next.
         Object.freeze(event)
-        if (event.type !== 'finish' || !holds) through(event, 0, out)
+        if (event.type !== 'finish' || !holds || flushed) through(event, 0, out)
         else if (finishes.push(event) === expectedFinishes) flush(out)
       }
       if (out.length > 0) yield out
@@ -124,12 +124,18 @@ function guard<T>(exchange: ExchangeState, step: Step<HookName>, call: () => T):
 
 async function* streamLayer(exchange: ExchangeState, batches: EventBatches, step: Step<'stream'>): EventBatches {
   exchange.ran?.push(`stream ${step.plugin}`)
+  let failureInside: unknown
   const events = (async function* () {
-    for await (const batch of batches) yield* batch
+    try {
+      for await (const batch of batches) yield* batch
+    } catch (error) {
+      failureInside = error
+      throw error
+    }
   })()
   try {
     for await (const event of step.call(exchange, events, exchange.paramsOf(step))) yield [event]
   } catch (error) {
-    throw stamp(error, step)
+    throw error === failureInside ? error : stamp(error, step)
   }
 }

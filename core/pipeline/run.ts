@@ -115,6 +115,7 @@ export class Pipeline {
     validateBody(call.dialect, call.body)
     const request = dialects[call.dialect].decode(call.body)
     refuseUnserved(request)
+    if (this.services.plan.guardsInput && request.operation !== 'generate') refuseUnreadable(request)
     return new ExchangeState(
       {
         id: call.id,
@@ -192,6 +193,21 @@ export class Pipeline {
     if (error.status >= 500) logger.error({ ...fields, error }, 'exchange')
     else logger.info(fields, 'exchange')
     return { id: call.id, ...errorResponse(error, call.requestId ?? call.id), settled: Promise.resolve(outcome) }
+  }
+}
+
+/** Top-level fields of the passthrough operations that may hold token ids instead of text. */
+const tokenFields = ['input', 'prompt']
+
+/** Token ids are prompts nobody here can read: a gateway that guards its prompts does not take them. */
+function refuseUnreadable(request: GenerateRequest): void {
+  for (const field of tokenFields) {
+    const value = request.extra[field]
+    const entries = Array.isArray(value) ? (value as readonly unknown[]).flat() : []
+    if (entries.some((entry) => typeof entry === 'number'))
+      throw gatewayError('unsupported', `The guardrails of this gateway cannot read token ids; send ${field} as text`, {
+        param: field,
+      })
   }
 }
 

@@ -36,7 +36,7 @@ export class Settlement {
 
   settle(ending: Ending): Promise<Outcome> {
     if (!this.#begun) {
-      // Set first: ending the attempts aborts the exchange, whose listeners settle it too.
+      // Set first: ending the attempts makes those fail that wait for them, and they settle too.
       this.#begun = true
       void this.#run(ending)
     }
@@ -130,8 +130,19 @@ function report(exchange: ExchangeState, outcome: Outcome): void {
         : undefined,
   }
   if (error && error.status >= 500 && error.code === 'internal_error') logger.error({ ...fields, error }, 'exchange')
-  else if (outcome.status === 'failed') logger.warn({ ...fields, error }, 'exchange')
+  else if (outcome.status === 'failed') logger.warn({ ...fields, ...failureFields(error) }, 'exchange')
   else logger.info(fields, 'exchange')
+}
+
+/** What the log may tell of a failure: an upstream's message may quote the prompt, and a parser's the answer. */
+function failureFields(error: GatewayError | undefined): object {
+  if (error?.code !== 'provider_error') return { error }
+  const { cause, details } = error
+  return {
+    upstream_status: details?.['upstream_status'],
+    upstream_code: details?.['upstream_code'],
+    ...(cause !== undefined && !(cause instanceof SyntaxError) && { cause }),
+  }
 }
 
 /** What an answer's failure means for the exchange. */

@@ -73,6 +73,19 @@ export async function readAll(body: UpstreamBody, provider: string, limitBytes: 
   return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, length)
 }
 
+/**
+ * The text of a body. What a client wrote inside a string, such as the arguments of a call, may nest deeper than the
+ * engine can write once a provider has parsed it.
+ */
+function written(body: unknown): string {
+  try {
+    return JSON.stringify(body)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw gatewayError('invalid_request_error', 'The request nests too deeply for this provider', { cause: error })
+  }
+}
+
 /** The body of one upstream answer: pulled by its reader, which pauses the socket when it falls behind. */
 export class UpstreamBody implements Dispatcher.DispatchHandler {
   readonly #call: UpstreamCall
@@ -104,7 +117,7 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
     this.#cancelTotal = clock.after(timeouts.totalMs, () => this.cancel(this.#timeout('total', timeouts.totalMs)))
     try {
       const url = new URL(call.baseUrl + wire.path)
-      const body = wire.body === undefined || wire.body instanceof Uint8Array ? wire.body : JSON.stringify(wire.body)
+      const body = wire.body === undefined || wire.body instanceof Uint8Array ? wire.body : written(wire.body)
       call.connections.pool(url.origin, timeouts.connectMs).dispatch(
         {
           path: url.pathname + url.search,

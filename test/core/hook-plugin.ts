@@ -1,5 +1,6 @@
 import type { Hooks, ObjectSchema, PluginDefinition } from '../../core/contract/plugin.ts'
 import type { StreamEvent } from '../../core/contract/canonical.ts'
+import type { FakeClock } from '../../core/testing/index.ts'
 
 /** Options of a plugin that has none. */
 export const noOptions = { type: 'object', properties: {}, additionalProperties: false } as const satisfies ObjectSchema
@@ -34,6 +35,21 @@ export async function until(isSo: () => boolean, what = 'it never came to it'): 
     if (turns > 2_000) throw new Error(what)
     await turn()
   }
+}
+
+/** Waits for work, moving time on by a step as long as it is not done. */
+export async function passing<T>(clock: FakeClock, work: Promise<T>, stepMs: number): Promise<T> {
+  const state = { done: false }
+  const watched = work.finally(() => {
+    state.done = true
+  })
+  watched.catch(() => {})
+  await turn()
+  for (let steps = 0; !state.done; steps++) {
+    if (steps > 200) throw new Error(`it took more than ${steps * stepMs} ms`)
+    await clock.advance(stepMs)
+  }
+  return watched
 }
 
 /** Reads a stream of records to its end. */

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { GatewayError, gatewayError } from '../../core/contract/errors.ts'
 import type { Exchange, Hooks, Outcome, StreamEvent } from '../../core/contract/plugin.ts'
 import { fakeProvider, harness, textEvents } from '../../core/testing/index.ts'
 import type { Harness } from '../../core/testing/index.ts'
-import { drain, gate, hookPlugin, text, turn, until } from './hook-plugin.ts'
+import { drain, gate, hookPlugin, passing, text, turn, until } from './hook-plugin.ts'
+import { listening } from './listening-gateway.ts'
 
 /** A plugin that counts how often it was settled, and with what. */
 function settled(hooks: Hooks = {}): { plugin: ReturnType<typeof hookPlugin>; outcomes: Outcome[] } {
@@ -435,7 +436,7 @@ describe('settle, its place', () => {
       const plugin = hookPlugin('slow', { settle: () => waiting.promise })
       await using gateway = await harness({ plugins: [plugin] })
       let answered = false
-      const answer = gateway.send({}, { dialect }).then(() => {
+      const answer = gateway.send({}, { dialect }).finally(() => {
         answered = true
       })
       await turn()
@@ -493,12 +494,66 @@ describe('settle, its place', () => {
   })
 })
 
+describe('settle, over HTTP', () => {
+  const streamed = { model: 'fake/fake-model', stream: true, messages: [{ role: 'user', content: 'Hello' }] }
+
+  for (const [what, hooks] of [
+    ['reads', {}],
+    [
+      'waits for a plugin that heeds no signal',
+      {
+        async *stream(_, events) {
+          for await (const event of events) {
+            yield event
+            if (event.type === 'text') await new Promise(() => {})
+          }
+        },
+      },
+    ],
+  ] satisfies [string, Hooks][])
+    it(`once, when the client disconnects while it ${what}, and nothing is left behind`, async () => {
+      const { plugin, outcomes } = settled(hooks)
+      const provider = fakeProvider(endless)
+      await using gateway = await listening([plugin], { allow_anonymous: true }, provider)
+      const controller = new AbortController()
+      const answer = await gateway.post(streamed, {}, controller.signal)
+      const reader = answer.body!.getReader()
+      await reader.read()
+      controller.abort()
+      await until(() => outcomes.length > 0 && provider.calls[0]!.signal.aborted)
+      await turn()
+      assert.deepEqual(
+        outcomes.map(({ status, httpStatus }) => [status, httpStatus]),
+        [['aborted', 499]],
+      )
+      assert.equal(gateway.clock.pending, 0, 'timers are left')
+      assert.equal(gateway.gateway.pipeline.open, 0)
+    })
+
+  it('before the last byte: the ledger is right when the client has its answer', async () => {
+    const waiting = gate()
+    const plugin = hookPlugin('slow', { settle: () => waiting.promise })
+    await using gateway = await listening([plugin], { allow_anonymous: true })
+    const answer = await gateway.post(streamed)
+    let text = ''
+    const reading = (async () => {
+      for await (const piece of answer.body!) text += Buffer.from(piece).toString()
+    })()
+    await until(() => text.includes('there'))
+    for (let turns = 0; turns < 50; turns++) await turn()
+    assert.ok(!text.includes('[DONE]'))
+    waiting.open()
+    await reading
+    assert.ok(text.endsWith('data: [DONE]\n\n'))
+  })
+})
+
 type Step = 'text' | 'pause' | 'throw' | 'cut' | 'error event'
 
 /** What a client does after a number of records. */
 interface Client {
   readonly readsRecords: number
-  readonly then: 'abort' | 'leave' | 'read on'
+  readonly andThen: 'abort' | 'leave' | 'read on'
 }
 
 describe('settle, whatever happens', () => {
@@ -508,7 +563,7 @@ describe('settle, whatever happens', () => {
     })
     const client = fc.record<Client>({
       readsRecords: fc.nat(5),
-      then: fc.constantFrom('abort', 'leave', 'read on'),
+      andThen: fc.constantFrom('abort', 'leave', 'read on'),
     })
     const plugins = fc.record({
       observe: fc.boolean(),
@@ -555,15 +610,7 @@ async function runSchedule(
   const { controller, listeners } = countedSignal()
   const { signal } = controller
   const body = { model: 'fake/one', models: ['fake/two'] }
-  const finish = async <T>(work: Promise<T>): Promise<T> => {
-    let done = false
-    const watched = work.finally(() => {
-      done = true
-    })
-    watched.catch(() => {})
-    for (let rounds = 0; !done && rounds < 50; rounds++) await gateway.clock.advance(60_000)
-    return watched
-  }
+  const finish = <T>(work: Promise<T>): Promise<T> => passing(gateway.clock, work, 60_000)
   if (streamed) {
     const result = await finish(
       gateway.gateway.run(
@@ -579,15 +626,15 @@ async function runSchedule(
     if (result.stream) {
       const iterator = result.stream[Symbol.asyncIterator]()
       for (let read = 0; read < client.readsRecords; read++) if ((await finish(iterator.next())).done) break
-      if (client.then === 'abort') controller.abort()
-      else if (client.then === 'leave') await finish(iterator.return!())
+      if (client.andThen === 'abort') controller.abort()
+      else if (client.andThen === 'leave') await finish(iterator.return!())
       else while (!(await finish(iterator.next())).done);
     }
     await finish(result.settled)
   } else {
     const answer = gateway.send(body, { signal })
     for (let turns = 0; turns < client.readsRecords; turns++) await turn()
-    if (client.then === 'abort') controller.abort()
+    if (client.andThen === 'abort') controller.abort()
     await finish(answer)
   }
   await turn()

@@ -22,10 +22,28 @@ const usage = { inputTokens: 3, outputTokens: 4, costMicros: 500_000 }
 test('passes records through byte for byte', () => {
   const writer = writerOf()
   assert.equal(writer.push({ data: delta, events: [] }), `data: ${delta}\n\n`)
-  assert.equal(writer.push({ data: 'no json', event: 'ping', events: [] }), 'event: ping\ndata: no json\n\n')
+  assert.equal(writer.push({ data: '{"a":1}', event: 'ping', events: [] }), 'event: ping\ndata: {"a":1}\n\n')
   assert.equal(writer.push({ data: '{\n}', events: [] }), 'data: {\ndata: }\n\n')
   assert.equal(writer.push({ data: '[DONE]', events: [] }), '')
   assert.equal(writer.end({ usage }), 'data: [DONE]\n\n')
+})
+
+test('leaves out records that clients could not parse', () => {
+  for (const data of ['no json', '{"cut', '7', '']) assert.equal(writerOf().push({ data, events: [] }), '')
+})
+
+test('replaces reasons for the finish that OpenAI does not have', () => {
+  const chunk = (reason: string) => `{"choices":[{"index":1,"delta":{},"finish_reason":"${reason}"}]}`
+  const finish = (raw: string) => ({ type: 'finish' as const, choice: 1, reason: 'length' as const, raw })
+  const foreign = writerOf().push({ data: chunk('max_tokens'), events: [finish('max_tokens')] })
+  assert.deepEqual(recordsOf(foreign), [
+    { choices: [{ index: 1, delta: {}, finish_reason: 'length', native_finish_reason: 'max_tokens' }] },
+  ])
+  for (const raw of ['function_call', 'native word'])
+    assert.equal(
+      writerOf().push({ data: chunk('function_call'), events: [finish(raw)] }),
+      `data: ${chunk('function_call')}\n\n`,
+    )
 })
 
 test('removes a null usage that the client did not ask for', () => {
