@@ -30,7 +30,7 @@ export class KeyCache {
   readonly #changed = new Set<string>()
   #reloadDue = false
   #working: Promise<void> | undefined
-  #stopped = false
+  #state: 'new' | 'running' | 'stopped' = 'new'
   #failures = 0
   #cancelRefresh = (): void => undefined
   #cancelRetry = (): void => undefined
@@ -51,20 +51,14 @@ export class KeyCache {
     const { database } = this.#options
     // Before reading, so that no change falls between.
     this.#unlisten = await database.listen(changesChannel, (id) => this.#note(id), { missed: () => this.#refresh() })
-    const reading = this.#reload()
-    // What changes meanwhile waits, as behind any other reading.
-    this.#working = reading.catch(() => undefined)
-    try {
-      await reading
-    } finally {
-      this.#working = undefined
-    }
+    await this.#reload()
+    if (this.#state === 'new') this.#state = 'running'
     this.#wake()
     this.#scheduleRefresh()
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true
+    this.#state = 'stopped'
     this.#cancelRefresh()
     this.#cancelRetry()
     const unlisten = this.#unlisten
@@ -101,15 +95,16 @@ export class KeyCache {
   }
 
   #scheduleRefresh(): void {
-    if (this.#stopped) return
+    if (this.#state !== 'running') return
     this.#cancelRefresh = this.#options.clock.after(this.#options.refreshIntervalMs, () => {
       this.#refresh()
       this.#scheduleRefresh()
     })
   }
 
+  /** One reading at a time, the first by `start`: of two, the one that comes in last might be the older one. */
   #wake(): void {
-    if (this.#stopped || this.#working) return
+    if (this.#state !== 'running' || this.#working) return
     this.#cancelRetry()
     this.#working = this.#work()
   }
@@ -118,7 +113,7 @@ export class KeyCache {
     // Collects what one transaction, or one burst of them, has changed.
     await Promise.resolve()
     try {
-      while (!this.#stopped && (this.#reloadDue || this.#changed.size > 0)) {
+      while (this.#state === 'running' && (this.#reloadDue || this.#changed.size > 0)) {
         if (this.#changed.size > 0) await this.#readChanged()
         else await this.#reload()
       }
@@ -151,18 +146,21 @@ export class KeyCache {
 
   async #reload(): Promise<void> {
     const { table, clock } = this.#options
-    this.#reloadDue = true
+    // Another one may become due meanwhile.
+    this.#reloadDue = false
     const next = new KeyIndex()
     this.#next = next
     try {
       for await (const page of table.allUsable(new Date(clock.now()), pageSize)) {
-        for (const identity of page) if (!this.#changed.has(identity.id)) next.set(identity)
-        // A key that is revoked during a long reading must not wait for its end.
+        for (const identity of page) next.set(identity)
+        // What was read may be old already, and a key that is revoked must not wait for the end of a long reading.
         if (this.#changed.size > 0) await this.#readChanged()
-        if (this.#stopped) return
+        if (this.#state === 'stopped') return
       }
       this.#index = next
-      this.#reloadDue = false
+    } catch (error) {
+      this.#reloadDue = true
+      throw error
     } finally {
       this.#next = undefined
     }
@@ -170,7 +168,7 @@ export class KeyCache {
 
   #retryLater(error: unknown): void {
     const { clock, logger } = this.#options
-    if (this.#stopped) return
+    if (this.#state === 'stopped') return
     if (this.#failures === 0)
       logger.warn({ error, keys: this.#index.size }, 'API keys could not be read again; going on with those known')
     const delayMs = Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(this.#failures++, 16))

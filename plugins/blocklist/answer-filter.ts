@@ -1,18 +1,20 @@
 import type { ReasoningEvent, StreamEvent, TextEvent, ToolCallEvent } from '@hadrian/core/plugin'
 import type { Matcher } from './matcher.ts'
-import { mapTexts } from './strings.ts'
+import { mapTexts, someText } from './strings.ts'
 import { filterText, TextFilter } from './text-filter.ts'
 import type { Filtered } from './text-filter.ts'
+import { TextLane } from './text-lane.ts'
 
 type PieceEvent = TextEvent | ReasoningEvent | ToolCallEvent
 type Field = 'text' | 'summary' | 'arguments'
 
-/** A block of the answer that comes in pieces: some text, some thinking, a tool call. */
-interface Block {
-  readonly type: PieceEvent['type']
-  /** An event of the block without its text, to let out in what was held back. */
-  readonly empty: PieceEvent
-  readonly filters: Map<Field, TextFilter>
+/** Text of one kind of one choice. */
+interface Lane {
+  readonly kind: PieceEvent['type']
+  readonly field: Field
+  readonly text: TextLane
+  /** An event of the newest block without its text, to let out in what was held back. */
+  empty: PieceEvent
 }
 
 export interface AnswerFilterOptions {
@@ -23,13 +25,13 @@ export interface AnswerFilterOptions {
 }
 
 /**
- * Filters the events of one answer. Each block of each choice is one text, and is held back only as far as its end may be
- * the beginning of a match. Order is kept: what is held back goes out before another block of its choice begins, except
- * that parallel tool calls, which may interleave, do not wait for each other.
+ * Filters the events of one answer. The text of each kind in each choice is held back only as far as its end may be the
+ * beginning of a match. Order is kept: what is held back goes out before something of another kind, except that parallel
+ * tool calls, which may interleave, do not wait for each other.
  */
 export class AnswerFilter {
   readonly #options: AnswerFilterOptions
-  readonly #choices = new Map<number, Map<string, Block>>()
+  readonly #choices = new Map<number, Map<string, Lane>>()
 
   constructor(options: AnswerFilterOptions) {
     this.#options = options
@@ -72,16 +74,16 @@ export class AnswerFilter {
   }
 
   #piece(event: PieceEvent): readonly StreamEvent[] | undefined {
-    const key = keyOf(event)
-    const released = this.#release(event.choice ?? 0, key, event.type)
-    const block = this.#block(event, key)
-    let changed = this.#withoutNative(event)
+    const released = this.#release(event.choice ?? 0, event)
+    let changed = this.#withoutLogprobs(this.#withoutNative(event))
     for (const field of fieldsOf(event)) {
       const text = (event as Partial<Record<Field, string>>)[field]
+      if (text === undefined && event.type !== 'tool_call') continue
+      // Only the first event of a tool call says of what kind it is, and that often has no arguments yet.
+      const lane = this.#lane(event, field)
       if (text === undefined) continue
-      const filter = this.#fieldFilter(block, field)
-      const heldBefore = filter.holds
-      const filtered = this.#checked(filter.push(text))
+      const heldBefore = lane.text.holds
+      const filtered = this.#checked(lane.text.push(blockOf(event), text))
       if (heldBefore || filtered.matched || filtered.text !== text) {
         changed = { ...own(changed), [field]: filtered.text }
       }
@@ -94,40 +96,35 @@ export class AnswerFilter {
     return changed !== event && saysNothing(changed) ? released : [...released, changed]
   }
 
-  /** Lets out what other blocks of the choice hold back. */
-  #release(choice: number, exceptKey?: string, forType?: PieceEvent['type']): StreamEvent[] {
+  /** Lets out what a choice holds back, but for what goes on with this event. */
+  #release(choice: number, next?: PieceEvent): StreamEvent[] {
     const events: StreamEvent[] = []
-    for (const [key, block] of this.#choices.get(choice) ?? []) {
-      if (key === exceptKey || (forType === 'tool_call' && block.type === 'tool_call')) continue
-      for (const [field, filter] of block.filters) {
-        if (!filter.holds) continue
-        const { text } = this.#checked(filter.release())
-        if (text !== '') events.push({ ...block.empty, [field]: text })
-      }
+    for (const [name, { kind, field, text, empty }] of this.#choices.get(choice) ?? []) {
+      if (next?.type === kind && (kind !== 'text' || name === laneOf(next, field))) continue
+      if (!text.holds) continue
+      const rest = this.#checked(text.release()).text
+      if (rest !== '') events.push({ ...empty, [field]: rest })
     }
     return events
   }
 
-  #block(event: PieceEvent, key: string): Block {
+  #lane(event: PieceEvent, field: Field): Lane {
     const index = event.choice ?? 0
     let choice = this.#choices.get(index)
     if (!choice) this.#choices.set(index, (choice = new Map()))
-    let block = choice.get(key)
-    if (!block) {
-      block = { type: event.type, empty: emptyOf(event), filters: new Map() }
-      choice.set(key, block)
+    const name = laneOf(event, field)
+    const known = choice.get(name)
+    if (known) {
+      if (blockOf(event) !== blockOf(known.empty)) known.empty = emptyOf(event)
+      return known
     }
-    return block
-  }
-
-  #fieldFilter(block: Block, field: Field): TextFilter {
-    let filter = block.filters.get(field)
-    if (!filter) {
-      const isJson = block.empty.type === 'tool_call' && block.empty.custom !== true
-      filter = new TextFilter(this.#options.matcher, this.#options.replacement, isJson)
-      block.filters.set(field, filter)
-    }
-    return filter
+    const empty = emptyOf(event)
+    const isJson = event.type === 'tool_call' && event.custom !== true
+    const { matcher, replacement } = this.#options
+    const text = new TextLane(() => new TextFilter(matcher, replacement, isJson))
+    const lane = { kind: event.type, field, text, empty }
+    choice.set(name, lane)
+    return lane
   }
 
   #filter(text: string, json: boolean): Filtered {
@@ -137,6 +134,12 @@ export class AnswerFilter {
   #checked(filtered: Filtered): Filtered {
     if (filtered.matched) this.#options.found()
     return filtered
+  }
+
+  /** The event without its probabilities if the word is among the tokens that the model did not choose. */
+  #withoutLogprobs(event: PieceEvent): PieceEvent {
+    if (event.type !== 'text' || !event.logprobs) return event
+    return someText(event.logprobs, (text) => this.#filter(text, false).matched) ? own(event) : event
   }
 
   /**
@@ -156,16 +159,22 @@ function own<E extends StreamEvent>(event: E): E {
   return fields as StreamEvent as E
 }
 
-/** Blocks as the contract tells them apart. */
-function keyOf(event: PieceEvent): string {
+/** What is one text to a client that does not tell blocks apart. */
+function laneOf(event: PieceEvent, field: Field): string {
   switch (event.type) {
     case 'text':
-      return `text ${event.block ?? ''} ${event.refusal === true}`
+      return event.refusal ? 'refusal' : 'text'
     case 'reasoning':
-      return `reasoning ${event.block ?? ''} ${event.id ?? ''}`
+      return `reasoning ${field}`
     case 'tool_call':
       return `tool_call ${event.index}`
   }
+}
+
+/** Blocks as the contract tells them apart. */
+function blockOf(event: PieceEvent): string {
+  if (event.type === 'tool_call') return ''
+  return event.type === 'text' ? `${event.block ?? ''}` : `${event.block ?? ''} ${event.id ?? ''}`
 }
 
 function fieldsOf(event: PieceEvent): readonly Field[] {

@@ -56,6 +56,7 @@ export default definePlugin({
   guardrail: { input: true, output: true },
 
   setup({ options }) {
+    if (!options.input && !options.output) throw new Error('blocklist: needs at least one of input and output')
     const matcher = createMatcher(options)
     const { replacement } = options
 
@@ -85,6 +86,10 @@ export default definePlugin({
       },
       flush: (exchange) => exchange.get(answerKey)?.flush(),
     }
-    return { ...(options.input && input), ...(options.output && output) }
+    return {
+      guardrail: { input: options.input, output: options.output },
+      ...(options.input && input),
+      ...(options.output && output),
+    }
   },
 })

@@ -41,6 +41,13 @@ export class TextFilter {
     return this.#openEscape !== '' || this.#buffer.length > Math.max(this.#position, this.#releasedTo)
   }
 
+  /** Whether there would be a match if the text ended here. */
+  get endsWithMatch(): boolean {
+    const { match } = this.#matcher
+    match.lastIndex = this.#position
+    return match.test(this.#buffer)
+  }
+
   /** Takes the next piece; returns what is decided. */
   push(text: string): Filtered {
     if (this.#json) this.#unescape(this.#openEscape + text)

@@ -9,6 +9,8 @@ export default definePlugin({
   api: 1,
   description: 'Repairs answers that should be JSON and are not quite.',
   options: { type: 'object', additionalProperties: false, properties: {} },
+  // Answers pass in reverse order: a repair can put a word together, so who judges words must come later.
+  order: { after: ['blocklist'] },
   params: { type: 'object', additionalProperties: false, properties: {} },
 
   setup: () => ({

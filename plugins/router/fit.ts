@@ -28,13 +28,3 @@ export function isKnownUnfit(target: Target, request: GenerateRequest): boolean 
   if (!supported) return false
   return needs.some(({ isIn, names }) => isIn(request) && !names.some((name) => supported.includes(name)))
 }
-
-/** Characters of a token, roughly, in English text. */
-const charactersPerToken = 4
-
-/** Tokens of all prompt texts, roughly. */
-export function estimatedTokens(texts: Iterable<string>): number {
-  let characters = 0
-  for (const text of texts) characters += text.length
-  return Math.ceil(characters / charactersPerToken)
-}

@@ -1,6 +1,6 @@
 import { definePlugin } from '@hadrian/core/plugin'
 import type { Exchange, Target } from '@hadrian/core/plugin'
-import { estimatedTokens, isKnownUnfit } from './fit.ts'
+import { isKnownUnfit } from './fit.ts'
 
 const patternSchema = {
   type: 'array',
@@ -63,7 +63,7 @@ function patternOf(source: string): Pattern {
 /** The targets, each group of one requested model in the order of how well they fit; equal ones stay as they were. */
 function order(exchange: Exchange, preferred: readonly Pattern[]): Target[] {
   const inputTokens = exchange.targets.some((target) => target.info?.contextLength !== undefined)
-    ? estimatedTokens(exchange.texts())
+    ? exchange.estimateInputTokens()
     : 0
   const ranked = exchange.targets.map((target) => {
     const place = preferred.findIndex((matches) => matches(target))

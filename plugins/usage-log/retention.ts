@@ -59,8 +59,8 @@ export class Retention {
   async #batch(before: Date): Promise<number> {
     const [result] = await this.#database.query<{ count: number }>(
       `with deleted as (
-         delete from ${table} where id in (
-           select id from ${table} where started_at < $1 order by started_at limit $2 for update skip locked)
+         delete from ${table} where id = any(array(
+           select id from ${table} where started_at < $1 order by started_at, id limit $2 for update skip locked))
          returning 1)
        select count(*)::int as count from deleted`,
       [before, batchSize],

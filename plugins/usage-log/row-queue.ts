@@ -61,11 +61,15 @@ export class RowQueue {
     await this.#writing
     try {
       await this.#drain().catch(() => this.#drain())
+      this.#succeeded()
     } catch (error) {
       const lost = this.#batch.length + this.#waiting.length
       this.#batch = []
       this.#waiting = []
-      this.#options.logger.error({ error, lost }, 'usage rows could not be written before the end')
+      this.#options.logger.error(
+        { error, lost, dropped: this.#dropped },
+        'usage rows could not be written before the end',
+      )
     }
   }
 

@@ -86,6 +86,14 @@ function refusal(instance: PluginInstance, headers: Record<string, string>): Gat
   assert.fail('it was let through')
 }
 
+function principalOrUndefined(instance: PluginInstance, key: string): Principal | undefined {
+  try {
+    return principalOf(instance, bearer(key))
+  } catch {
+    return undefined
+  }
+}
+
 const isRefused = (instance: PluginInstance, key: string): void =>
   assert.equal(refusal(instance, bearer(key)).code, 'invalid_api_key')
 
@@ -155,7 +163,7 @@ describe('auth: credentials', () => {
     const [one, two] = [await create(alone), await create(alone)]
     const error = refusal(alone, { 'x-api-key': one.key, ...bearer(two.key) })
     assert.equal(error.status, 400)
-    assert.ok(!JSON.stringify({ ...error, message: error.message }).includes('gw_live_'))
+    assert.ok(!JSON.stringify([error, error.message]).includes('gw_live_'))
   })
 
   it('asks the database nothing while it authenticates', async () => {
@@ -383,6 +391,22 @@ describe('auth: several instances on one database', () => {
     await withinOneSecond(() => isRefused(instance, key))
   })
 
+  it('read all keys again when the connection that tells of changes was lost', async () => {
+    const url = await server.createDatabase()
+    const database = await connect(url)
+    const instance = await start(await connect(url))
+    const { key, id } = await create(instance)
+    // Stands for a change of the time without a connection.
+    await database.query('alter table auth_api_keys disable trigger all')
+    await database.query('update auth_api_keys set revoked_at = now() where id = $1', [id])
+    assert.ok(principalOf(instance, bearer(key)))
+    await database.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()`,
+    )
+    await withinOneSecond(() => isRefused(instance, key))
+  })
+
   it('make one first key, however many race for it', async () => {
     const both = await pair()
     const bootstraps = both.map(({ hooks }) => hooks.services?.['bootstrap-key'] as BootstrapKey)
@@ -423,6 +447,10 @@ describe('auth: several instances on one database', () => {
 })
 
 describe('auth: many keys', () => {
+  const isPage = (sql: string): boolean => sql.includes('where id > $1')
+  // Not the statement that notes the last use, which is written at any time.
+  const isChange = (sql: string): boolean => sql.includes('any($1::uuid[]) and revoked_at is null')
+
   it('are read in pages, and a key that is revoked meanwhile stays revoked', async () => {
     const database = await connect()
     const instance = await pluginInstance(auth, database)
@@ -431,26 +459,39 @@ describe('auth: many keys', () => {
       `insert into auth_api_keys (id, name, key_hash, key_prefix)
        select gen_random_uuid(), 'key ' || n, 'hash ' || n, 'gw_live_' from generate_series(1, 4500) as n`,
     )
-    const first = await create(instance)
-    const second = await create(instance)
+    const revoked = [await create(instance), await create(instance), await create(instance)]
     await instance.hooks.start?.()
-    assert.ok(principalOf(instance, bearer(first.key)))
+    for (const { key } of revoked) assert.ok(principalOf(instance, bearer(key)))
+    const changesRead = Promise.withResolvers<void>()
+    const held = Promise.withResolvers<void>()
     let pages = 0
+    let changes = 0
     instance.database.after = async (sql) => {
-      if (!sql.includes('id > $1')) return
-      pages++
-      // The page was read, and is not yet taken in.
-      if (pages === 1) await Promise.all([revoke(instance, first.id), revoke(instance, second.id)])
-      if (pages === 3) {
-        instance.database.after = () => undefined
-        await create(instance)
-      }
+      // The first page was read and is not yet taken in.
+      if (isPage(sql) && ++pages === 1) await revoke(instance, revoked[0]!.id)
+      // The last was taken in, and so was what had changed; this is read after the new list of keys is in use.
+      if (isPage(sql) && pages === 3) await revoke(instance, revoked[1]!.id)
+      if (isChange(sql) && pages === 3 && ++changes === 1) await revoke(instance, revoked[2]!.id)
     }
+    instance.database.before = async (sql) => {
+      if (!isChange(sql) || changes === 0) return
+      changesRead.resolve()
+      await held.promise
+    }
+    const { length } = instance.database.statements
     await instance.clock.advance(300_000)
-    await withinOneSecond(() => assert.equal(pages, 3))
+    await changesRead.promise
+    const states = revoked.map(({ key }) => principalOrUndefined(instance, key))
+    held.resolve()
+    assert.deepEqual(states, [undefined, undefined, undefined])
+    const reads = instance.database.statements.slice(length).filter((sql) => isPage(sql) || isChange(sql))
+    const firstPage = reads.findIndex(isPage)
+    assert.deepEqual(
+      reads.slice(firstPage, firstPage + 3).map(isChange),
+      [false, true, false],
+      'a change does not wait for the last page',
+    )
     const late = await create(instance)
-    isRefused(instance, first.key)
-    isRefused(instance, second.key)
     assert.equal(principalOf(instance, bearer(late.key))?.id, late.id)
   })
 })

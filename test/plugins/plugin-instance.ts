@@ -101,8 +101,8 @@ export async function pluginInstance(
     async route(method, path, { params = {}, query = {}, body = {}, principal = { id: 'operator' } } = {}) {
       const route = hooks.routes?.find((each) => each.method === method && each.path === path)
       assert(route, `no route ${method} ${path}`)
-      const call = { ...inboundCall({}), method, path, params, query, body: async () => body }
-      return (await route.handle(call as RouteCall, principal)) as Reply & { readonly body: JsonObject }
+      const call: RouteCall = { ...inboundCall({}), method, path, params, query, body: async () => body }
+      return (await route.handle(call, principal)) as Reply & { readonly body: JsonObject }
     },
   }
 }
@@ -146,7 +146,9 @@ function logger(lines: string[]): Logger {
     (fields: object, message: string): void =>
       void lines.push(
         JSON.stringify({ level, message, ...fields }, (_, value: unknown) =>
-          value instanceof Error ? { ...value, message: value.message, stack: value.stack } : value,
+          value instanceof Error
+            ? { ...Object.fromEntries(Object.entries(value)), message: value.message, stack: value.stack }
+            : value,
         ),
       )
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }

@@ -21,7 +21,7 @@ async function route(
   targets: readonly Target[],
   options: Partial<Options> = {},
   request: Partial<GenerateRequest> = {},
-  texts: readonly string[] = [],
+  inputTokens = 0,
 ): Promise<Routed> {
   const services = { options: { prefer: [], exclude: [], ...options } } as unknown as Parameters<typeof router.setup>[0]
   const hooks = await router.setup(services)
@@ -41,7 +41,7 @@ async function route(
       current = current.filter((other) => other !== one)
     },
     request,
-    texts: () => texts,
+    estimateInputTokens: () => inputTokens,
   } as unknown as Exchange
   assert.equal(await hooks.route?.(exchange, {}), undefined)
   return { names: current.map(({ name }) => name), removed, assigned }
@@ -128,8 +128,7 @@ void test('a known context that is too small puts a target last, before all pref
     target('c/exact', { contextLength: 10 }),
     target('d/large', { contextLength: 1000 }),
   ]
-  const texts = ['x'.repeat(20), 'y'.repeat(19)]
-  assert.deepEqual((await route(targets, { prefer: ['a', 'd'] }, {}, texts)).names, [
+  assert.deepEqual((await route(targets, { prefer: ['a', 'd'] }, {}, 10)).names, [
     'd/large',
     'b/unknown',
     'c/exact',
@@ -151,9 +150,7 @@ void test('nothing is lost, doubled or moved to another model', async () => {
         const targets = entries
           .map(([provider, known, requested], index) => target(`${provider}/${index}`, known, requested))
           .toSorted((a, b) => a.requested.localeCompare(b.requested))
-        const { names } = await route(targets, { prefer }, { tools: [{ type: 'function', name: 'f' }] }, [
-          'x'.repeat(40),
-        ])
+        const { names } = await route(targets, { prefer }, { tools: [{ type: 'function', name: 'f' }] }, 10)
         assert.deepEqual(names.toSorted(), targets.map(({ name }) => name).toSorted())
         const requestedOf = new Map(targets.map(({ name, requested }) => [name, requested]))
         assert.deepEqual(
