@@ -100,16 +100,21 @@ function launch(parameters: string[], account: Account): Promise<ChildProcess> {
   })
   let output = ''
   return new Promise((resolve, reject) => {
+    let ready = false
     child.stdout.on('data', (chunk: Buffer) => {
+      // What it says while it ends must not let go of the process that waits for that.
+      if (ready) return
       output += chunk.toString()
       if (output.includes('ready to accept connections')) {
+        ready = true
         // A test that forgets to stop the server can end nevertheless, and the server with it.
         child.unref()
         for (const pipe of [child.stdin, child.stdout]) if (pipe instanceof Socket) pipe.unref()
         resolve(child)
       }
-      // The script waits for its input to end even when the server could not start.
-      else if (output.includes('FATAL')) child.stdin.end()
+      // The script waits for its input to end even when the server could not start. Clients that connect again too
+      // early are told "the database system is starting up", which is no failure.
+      else if (/FATAL: {2}(?!the database system is ).*\n/.test(output)) child.stdin.end()
     })
     child.once('error', reject)
     child.once('exit', () => reject(new Error(`PostgreSQL did not start:\n${output}`)))

@@ -80,7 +80,7 @@ export function pluginSuite(definition: PluginDefinition, options: PluginSuiteOp
 
     it('has hooks that exist', async () => {
       await using trial = await start()
-      const known = new Set<string>([...hookNames, 'start', 'stop', 'guardrail', 'routes', 'guardrail', 'services'])
+      const known = new Set<string>([...hookNames, 'start', 'stop', 'routes', 'guardrail', 'services'])
       for (const hooks of trial.plugin.hooks)
         assert.deepEqual(
           Object.keys(hooks).filter((name) => !known.has(name)),
