@@ -3,7 +3,7 @@
 import { inspect } from 'node:util'
 import { gatewayVersion } from './boot/packages.ts'
 import { describeProblem, firstLine, StartupError } from './boot/problems.ts'
-import { didYouMean } from './boot/spelling.ts'
+import { didYouMean } from './services/spelling.ts'
 import { check } from './cli/check.ts'
 import type { Command } from './cli/command.ts'
 import { parseCommand, UsageError } from './cli/command.ts'

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { compile } from 'json-schema-to-typescript'
 import type { JSONSchema } from 'json-schema-to-typescript'
-import { schemaLibrary } from '../core/http/schemas.ts'
+import { schemaLibrary } from '../core/services/schema-library.ts'
 
 const file = fileURLToPath(new URL('./types.ts', import.meta.url))
 

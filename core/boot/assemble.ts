@@ -1,11 +1,11 @@
 import type { Clock, Hooks, Logger, Principal, Run, Services } from '../contract/plugin.ts'
 import { Connections } from '../pipeline/connections.ts'
+import { ModelLists } from '../pipeline/model-lists.ts'
+import type { Plan, ReadyPlugin } from '../pipeline/plan.ts'
 import { Pipeline } from '../pipeline/run.ts'
 import type { ProviderInstance } from '../pipeline/services.ts'
-import { createCatalog } from '../services/catalog.ts'
 import type { OpenedDatabase } from '../services/database/index.ts'
 import { createSafeFetch } from '../services/fetch.ts'
-import { ModelLists } from '../services/model-lists.ts'
 import { createTelemetry } from '../services/telemetry-start.ts'
 import { catalogEntries } from './catalog-entries.ts'
 import type { LoadedConfig, SelectedPlugin } from './config.ts'
@@ -16,8 +16,8 @@ import type { Lifecycle, Part } from './lifecycle.ts'
 import { childLogger } from './loggers.ts'
 import { resolveOrder } from './order.ts'
 import type { Order } from './order.ts'
+import { createCatalog } from '../services/catalog.ts'
 import { checkPlugin, compilePlan } from './plan.ts'
-import type { Plan, ReadyPlugin } from './plan.ts'
 import { StartupError } from './problems.ts'
 import type { Problem } from './problems.ts'
 import { setUpProviders } from './provider-instances.ts'
@@ -75,9 +75,9 @@ export async function assemble(options: AssemblyOptions): Promise<Assembly> {
   })
   const catalog = createCatalog({
     entries: catalogEntries(config.models),
-    providers: instances,
+    providers: new Set(instances.keys()),
     defaultProvider: config.routing.default_provider ?? onlyProvider(instances),
-    lists: new ModelLists(clock, connections),
+    lists: new ModelLists(instances, clock, connections),
     logger,
   })
   let pipeline: Pipeline | undefined

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { addressPolicy } from '../services/address.ts'
+import { didYouMean } from '../services/spelling.ts'
 import { configPath, valueAt } from './config-path.ts'
 import type { Segment } from './config-path.ts'
 import { isTable } from './config-tree.ts'
@@ -7,7 +8,6 @@ import type { ConfigTree } from './config-tree.ts'
 import { firstLine } from './problems.ts'
 import type { Problem } from './problems.ts'
 import type { ChosenPlugin } from './selection.ts'
-import { didYouMean } from './spelling.ts'
 
 /** The names a reference may find, as far as the tree has them: it may hold mistakes of any other kind. */
 interface Names {

@@ -1,5 +1,5 @@
+import { didYouMean } from '../services/spelling.ts'
 import { StartupError } from './problems.ts'
-import { didYouMean } from './spelling.ts'
 
 /** A plugin as far as its place is concerned. */
 export interface Orderable {

@@ -1,12 +1,12 @@
 import type { JsonObject, PluginDefinition } from '../contract/plugin.ts'
 import type { ProviderDefinition } from '../contract/provider.ts'
+import { nearest } from '../services/spelling.ts'
 import { configPath } from './config-path.ts'
 import { isTable } from './config-tree.ts'
 import type { ConfigTree } from './config-tree.ts'
 import type { Definition, Discovery, PackageDescriptor, PackageKind } from './discover.ts'
 import { memoryPackage } from './discover.ts'
 import type { Problem } from './problems.ts'
-import { nearest } from './spelling.ts'
 
 /** Plugins that are on unless the config says `enabled = false`, in their given order. */
 export const defaultPlugins: readonly string[] = ['auth', 'router', 'usage-log']

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { didYouMean } from '../boot/spelling.ts'
+import { didYouMean } from '../services/spelling.ts'
 
 /** An option of a command, as `parseArgs` takes it, and what `--help` says about it. */
 export interface Option {

@@ -6,7 +6,7 @@ import Koa from 'koa'
 import { errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import type { Principal, Reply, Route } from '../contract/plugin.ts'
-import { hasScope } from '../pipeline/access.ts'
+import { hasScope } from '../services/access.ts'
 import type { Pipeline } from '../pipeline/run.ts'
 import type { ClientAddress } from './address.ts'
 import { asObject } from './body.ts'
@@ -66,10 +66,11 @@ export function createApp(options: AppOptions): App {
     const { req: request, res: response } = context
     const requestId = requestIdOf(request)
     context.state['requestId'] = requestId
+    const path = pathOf(context)
     const span = telemetry.tracing
       ? telemetry.serverSpan({
           method: context.method,
-          route: modelPaths.has(context.path) ? context.path : 'other',
+          route: path !== undefined && modelPaths.has(path) ? path : 'other',
           headers: request.headers as Record<string, string | undefined>,
         })
       : undefined
@@ -79,6 +80,7 @@ export function createApp(options: AppOptions): App {
       if (refusing) throw gatewayError('shutting_down', 'The gateway is stopping', { headers: { connection: 'close' } })
       if (request.headers.host === undefined && request.httpVersion === '1.1')
         throw gatewayError('invalid_request_error', 'The request has no Host header')
+      if (path === undefined) throw gatewayError('invalid_request_error', 'The target of the request is no valid URL')
       await next()
     } catch (error) {
       failure = httpError(error)
@@ -101,6 +103,8 @@ export function createApp(options: AppOptions): App {
     if (methods.length > 0) throw methodNotAllowed(context.method, [...new Set(methods)])
     throw gatewayError('not_found', `No such path: ${context.path.slice(0, 200)}`)
   })
+  // What reaches Koa's own handler are sockets that broke under an answer: clients that left, who are settled already.
+  koa.on('error', (error: unknown) => logger.debug({ error }, 'connection broken'))
   const callback = koa.callback()
   const answers = new WeakMap<Duplex, ServerResponse>()
   const handle: App['callback'] = (request, response) => {
@@ -212,6 +216,15 @@ async function identify(
   if (!hasScope(call.principal!, scope))
     throw gatewayError('insufficient_scope', `This key lacks the scope "${scope}"`, { details: { required: scope } })
   return undefined
+}
+
+/** The path; undefined for a target that is no URL (`GET http://[`), where Koa throws. */
+function pathOf(context: Koa.Context): string | undefined {
+  try {
+    return context.path
+  } catch {
+    return undefined
+  }
 }
 
 function methodNotAllowed(method: string, allowed: readonly string[]): GatewayError {

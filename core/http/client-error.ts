@@ -9,12 +9,17 @@ const parserFailures: Readonly<Record<string, readonly [status: number, message:
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request took too long to come in'],
 }
 
+/** How long a refused client may keep its side of the connection open, to read why. */
+const lingerMs = 1_000
+
 /**
  * Answers bytes that are no HTTP request in the shape of every other error, and closes the connection.
  *
  * @param answer the newest answer on this connection: while it is going out, nothing may be written between its bytes
  */
 export function refuseConnection(error: Error, socket: Duplex, answer: ServerResponse | undefined): void {
+  // A connection that asked for a proxy has no other listener: its reset would end the process.
+  socket.on('error', () => undefined)
   const { code = '' } = error as { code?: string }
   if (!socket.writable || code === 'ECONNRESET' || (answer && !answer.writableFinished)) {
     socket.destroy()
@@ -27,4 +32,6 @@ export function refuseConnection(error: Error, socket: Duplex, answer: ServerRes
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nX-Request-Id: ${requestId}\r\nConnection: close\r\n\r\n${body}`,
   )
+  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  socket.once('close', () => clearTimeout(timer))
 }

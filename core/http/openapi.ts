@@ -5,7 +5,7 @@ import { errorCodes, errorType } from '../contract/errors.ts'
 import type { Route } from '../contract/plugin.ts'
 import { kernelOperations } from './openapi-operations.ts'
 import type { KernelOperation } from './openapi-operations.ts'
-import { mapReferences, schemaLibrary, taggedUnion } from './schemas.ts'
+import { mapReferences, schemaLibrary, taggedUnion } from '../services/schema-library.ts'
 
 export interface OpenApiOptions {
   /** Version of the gateway. */

@@ -2,8 +2,8 @@ import type { GenerateRequest } from '../contract/canonical.ts'
 import { gatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import type { Principal, Target } from '../contract/plugin.ts'
+import { mayUse } from '../services/access.ts'
 import type { PipelineServices } from './services.ts'
-import { mayUse } from './access.ts'
 
 /** A target that will not be tried, and who took it off the list. */
 export interface Excluded {

@@ -19,13 +19,13 @@ import type {
   Target,
   TextSlots,
 } from '../contract/plugin.ts'
-import type { Step } from '../boot/plan.ts'
 import type { GatewayError } from '../contract/errors.ts'
+import { mayUse } from '../services/access.ts'
 import type { AttemptRun } from './attempt.ts'
 import type { Candidates, Excluded } from './candidates.ts'
 import type { ActivePlugins } from './request-plugins.ts'
 import type { PipelineServices } from './services.ts'
-import { mayUse } from './access.ts'
+import type { Step } from './plan.ts'
 import { promptTexts, textSlots } from './texts.ts'
 
 /** What an exchange is made of. */

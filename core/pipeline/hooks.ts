@@ -1,7 +1,7 @@
 import type { HookName } from '../contract/plugin.ts'
 import { GatewayError, gatewayError, isGatewayError } from '../contract/errors.ts'
-import type { Step } from '../boot/plan.ts'
 import type { ExchangeState } from './exchange.ts'
+import type { Step } from './plan.ts'
 import type { PipelineServices } from './services.ts'
 
 /** What a hook call needs of its surroundings; an exchange, or a call that is none yet. */

@@ -1,7 +1,7 @@
 import type { GenerateRequest, PluginEntry } from '../contract/canonical.ts'
 import { gatewayError } from '../contract/errors.ts'
-import type { Plan, Requestable } from '../boot/plan.ts'
-import { nearest } from '../boot/spelling.ts'
+import { nearest } from '../services/spelling.ts'
+import type { Plan, Requestable } from './plan.ts'
 
 /** The plugins active for an exchange among those with `params`, each with its validated params. */
 export type ActivePlugins = ReadonlyMap<string, Readonly<Record<string, unknown>>>

@@ -1,8 +1,8 @@
 import type { FinishEvent, StreamEvent } from '../contract/canonical.ts'
 import type { HookName } from '../contract/plugin.ts'
-import type { Step } from '../boot/plan.ts'
 import type { ExchangeState } from './exchange.ts'
 import { skipOrThrow, stamp } from './hooks.ts'
+import type { Step } from './plan.ts'
 
 /** Events that came in one piece and leave in one piece. */
 export type EventBatches = AsyncIterable<readonly StreamEvent[]>

@@ -1,8 +1,8 @@
 import type { Catalog, Clock, Logger } from '../contract/plugin.ts'
 import type { Provider } from '../contract/provider.ts'
-import type { Plan } from '../boot/plan.ts'
 import type { Telemetry } from '../services/telemetry.ts'
 import type { Connections } from './connections.ts'
+import type { Plan } from './plan.ts'
 import type { UpstreamTimeouts } from './upstream.ts'
 
 /** A configured provider. */

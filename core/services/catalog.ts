@@ -1,10 +1,8 @@
 import type { Usage } from '../contract/canonical.ts'
 import type { Catalog, Logger, Principal } from '../contract/plugin.ts'
 import type { ModelInfo, ModelPrices, Target } from '../contract/provider.ts'
-import { nearest } from '../boot/spelling.ts'
-import { mayUse } from '../pipeline/access.ts'
-import type { ProviderInstance } from '../pipeline/services.ts'
-import type { ModelLists } from './model-lists.ts'
+import { mayUse } from './access.ts'
+import { nearest } from './spelling.ts'
 
 /** An entry of `[models]` in the config. */
 export interface CatalogEntry {
@@ -15,12 +13,22 @@ export interface CatalogEntry {
   readonly info: ModelInfo
 }
 
+/** The models that provider instances say they have. */
+export interface ModelSource {
+  /** What is known of an instance, without asking it. */
+  known(instance: string): readonly ModelInfo[]
+  /** What an instance says. Rejects if it cannot be asked. */
+  list(instance: string): Promise<readonly ModelInfo[]>
+}
+
+/** What {@link createCatalog} makes a catalog of. */
 export interface CatalogOptions {
   readonly entries: readonly CatalogEntry[]
-  readonly providers: ReadonlyMap<string, ProviderInstance>
+  /** Names of the provider instances. */
+  readonly providers: ReadonlySet<string>
   /** The instance that serves bare model names. */
   readonly defaultProvider: string | undefined
-  readonly lists: ModelLists
+  readonly lists: ModelSource
   readonly logger: Logger
 }
 
@@ -58,7 +66,7 @@ export function createCatalog(options: CatalogOptions): Catalog {
   const knownNames = (): Set<string> =>
     new Set([
       ...entries.keys(),
-      ...[...providers.keys()].flatMap((instance) => lists.known(instance).map(({ id }) => `${instance}/${id}`)),
+      ...[...providers].flatMap((instance) => lists.known(instance).map(({ id }) => `${instance}/${id}`)),
     ])
 
   return {
@@ -79,17 +87,17 @@ export function createCatalog(options: CatalogOptions): Catalog {
       // A bare name may be right but for its provider.
       const withProvider = [...known].filter((each) => each.endsWith(`/${name}`))
       if (withProvider.length > 0) return withProvider.slice(0, 5)
-      return name.includes('/') ? [] : [...providers.keys()].map((instance) => `${instance}/${name}`).slice(0, 5)
+      return name.includes('/') ? [] : [...providers].map((instance) => `${instance}/${name}`).slice(0, 5)
     },
 
     async models(principal: Principal) {
       const listed = await Promise.all(
-        [...providers.values()].map(async (instance) => {
+        [...providers].map(async (instance) => {
           const models = await lists.list(instance).catch((error: unknown) => {
-            logger.warn({ provider: instance.name, error }, 'models of a provider could not be listed')
+            logger.warn({ provider: instance, error }, 'models of a provider could not be listed')
             return []
           })
-          return models.map((info) => ({ ...info, id: `${instance.name}/${info.id}`, provider: instance.name }))
+          return models.map((info) => ({ ...info, id: `${instance}/${info.id}`, provider: instance }))
         }),
       )
       const all = new Map(listed.flat().map((model) => [model.id, model]))

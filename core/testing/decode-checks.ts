@@ -3,7 +3,7 @@ import { answerOf } from '../contract/answer.ts'
 import type { Answer } from '../contract/answer.ts'
 import type { StreamEvent } from '../contract/canonical.ts'
 import type { HttpProvider, WireRequest } from '../contract/provider.ts'
-import { EventSplitter, record } from '../http/sse.ts'
+import { EventSplitter, record } from '../dialects/event-stream.ts'
 import type { RecordedExchange } from './provider-suite.ts'
 
 /** A long recording is split at this many places in two; byte by byte still covers every border. */

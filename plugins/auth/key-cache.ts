@@ -133,10 +133,10 @@ export class KeyCache {
     try {
       const usable = new Map((await table.usable(ids, new Date(clock.now()))).map((key) => [key.id, key]))
       for (const id of ids) {
-        // Changed once more while it was read: what was read may be old.
-        if (this.#changed.has(id)) continue
         const identity = usable.get(id)
-        this.#forBoth((index) => (identity ? index.set(identity) : index.delete(id)))
+        if (!identity) this.#forBoth((index) => index.delete(id))
+        // Changed once more while it was read: what was read may be old, and a key that was revoked must not come back.
+        else if (!this.#changed.has(id)) this.#forBoth((index) => index.set(identity))
       }
     } catch (error) {
       for (const id of ids) this.#changed.add(id)

@@ -74,7 +74,7 @@ test('nothing is resolved that a plugin does not destructure', async () => {
     services: Object.defineProperty({ clock: systemClock }, 'unused', {
       get: () => services.db,
       enumerable: false,
-    }) as never,
+    }),
   })
   assert.deepEqual(problems, [])
   assert.equal(setUps, 1)

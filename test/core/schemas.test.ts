@@ -4,8 +4,8 @@ import { basename } from 'node:path'
 import { describe, it } from 'node:test'
 import { Ajv } from 'ajv'
 import type { Schema } from '../../core/contract/options.ts'
-import { withoutUnions } from '../../core/http/request-schema.ts'
-import { schemaLibrary } from '../../core/http/schemas.ts'
+import { withoutUnions } from '../../core/dialects/request-schema.ts'
+import { schemaLibrary } from '../../core/services/schema-library.ts'
 import { currentTypes, generateTypes } from '../../schemas/generate.ts'
 
 const schemas = new URL('../../schemas/', import.meta.url)

@@ -5,7 +5,7 @@ import { assert as check, constantFrom, dictionary, jsonValue, oneof, property, 
 import type { Dialect } from '../../core/contract/canonical.ts'
 import { isGatewayError } from '../../core/contract/errors.ts'
 import type { GatewayError } from '../../core/contract/errors.ts'
-import { validateBody } from '../../core/http/validate.ts'
+import { validateBody } from '../../core/dialects/request-validation.ts'
 
 const corpus = new URL('../fixtures/requests/', import.meta.url)
 const hello = [{ role: 'user', content: 'Hello' }]

@@ -18,7 +18,7 @@ function guardrail(hooks: Hooks, more: Partial<PluginDefinition> = {}): PluginDe
     guardrail: { input: true, output: true },
     ...more,
     setup: () => hooks,
-  }) as PluginDefinition
+  })
 }
 
 /** Refuses everything it sees. */

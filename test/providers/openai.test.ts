@@ -110,7 +110,7 @@ describe('recorded answers', () => {
   })
 
   test('of the model list', async () => {
-    const models = await upstream.models?.()
+    const models = upstream.models()
     assert.ok(models && 'read' in models)
     const { body } = recorded('openai/models_list')
     const [first] = models.read(body)
@@ -452,15 +452,15 @@ describe('an instance', () => {
       headers: { 'X-Team': 'a' },
       query: { 'api-version': 'preview' },
     })
-    const wire = await azure.authorize(wireOf('chat'))
+    const wire = azure.authorize(wireOf('chat'))
     assert.deepEqual(wire.headers, { 'x-team': 'a', 'api-key': 'k' })
     assert.equal(azure.baseUrl, 'https://x.openai.azure.com/openai/v1')
     assert.equal(azure.capabilities.dialects.responses, '/responses?api-version=preview')
     const own = await instanceOf({ api_key: 'sk', organization: 'o', project: 'p' })
-    const { headers } = await own.authorize(wireOf('chat'))
+    const { headers } = own.authorize(wireOf('chat'))
     assert.deepEqual(headers, { authorization: 'Bearer sk', 'openai-organization': 'o', 'openai-project': 'p' })
     const local = await instanceOf({ base_url: 'http://127.0.0.1:1/v1' })
-    assert.deepEqual((await local.authorize(wireOf('chat'))).headers, {})
+    assert.deepEqual(local.authorize(wireOf('chat')).headers, {})
   })
 
   test('has the APIs its host has', async () => {

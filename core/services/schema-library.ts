@@ -4,7 +4,7 @@
  */
 
 import type { Schema } from '../contract/options.ts'
-import { readSchemaFile } from '../services/schema-files.ts'
+import { readSchemaFile } from './schema-files.ts'
 
 /** The documents of the library: `schemas/NAME.schema.json`. */
 const documentNames = [

@@ -5,8 +5,8 @@
  */
 
 import type { Schema } from '../contract/options.ts'
-import { definitionOf, taggedUnion } from './schemas.ts'
-import type { SchemaLibrary, UnionMember } from './schemas.ts'
+import { definitionOf, taggedUnion } from '../services/schema-library.ts'
+import type { SchemaLibrary, UnionMember } from '../services/schema-library.ts'
 
 /** The definitions with every union replaced. The result accepts exactly the values that the original accepts. */
 export function withoutUnions(definitions: SchemaLibrary): SchemaLibrary {

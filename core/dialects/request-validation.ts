@@ -7,7 +7,7 @@ import { gatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import type { Schema } from '../contract/options.ts'
 import { withoutUnions } from './request-schema.ts'
-import { mapReferences, schemaLibrary } from './schemas.ts'
+import { mapReferences, schemaLibrary } from '../services/schema-library.ts'
 
 /** One mistake in a body, as `details.errors` lists it. */
 export interface BodyError {

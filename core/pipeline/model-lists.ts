@@ -1,9 +1,10 @@
 import type { Clock } from '../contract/plugin.ts'
 import type { ModelInfo } from '../contract/provider.ts'
 import { gatewayError } from '../contract/errors.ts'
-import type { Connections } from '../pipeline/connections.ts'
-import type { ProviderInstance } from '../pipeline/services.ts'
-import { callUpstream, readAll } from '../pipeline/upstream.ts'
+import type { ModelSource } from '../services/catalog.ts'
+import type { Connections } from './connections.ts'
+import type { ProviderInstance } from './services.ts'
+import { callUpstream, readAll } from './upstream.ts'
 
 /** How long a list is served without asking the upstream again. */
 const freshMs = 5 * 60_000
@@ -13,13 +14,15 @@ const limitMs = 5_000
 const limitBytes = 32 * 1024 * 1024
 
 /** The models that provider instances say they have, asked for rarely and remembered. */
-export class ModelLists {
+export class ModelLists implements ModelSource {
+  readonly #instances: ReadonlyMap<string, ProviderInstance>
   readonly #clock: Clock
   readonly #connections: Connections
   readonly #lists = new Map<string, { readonly models: readonly ModelInfo[]; readonly askedMs: number }>()
   readonly #asking = new Map<string, Promise<readonly ModelInfo[]>>()
 
-  constructor(clock: Clock, connections: Connections) {
+  constructor(instances: ReadonlyMap<string, ProviderInstance>, clock: Clock, connections: Connections) {
+    this.#instances = instances
     this.#clock = clock
     this.#connections = connections
   }
@@ -34,18 +37,18 @@ export class ModelLists {
    *
    * @throws whatever the upstream or the provider throws; what was known before is kept
    */
-  list(instance: ProviderInstance): Promise<readonly ModelInfo[]> {
-    const known = this.#lists.get(instance.name)
+  list(instance: string): Promise<readonly ModelInfo[]> {
+    const known = this.#lists.get(instance)
     if (known && this.#clock.monotonicMs() - known.askedMs < freshMs) return Promise.resolve(known.models)
-    let asking = this.#asking.get(instance.name)
+    let asking = this.#asking.get(instance)
     if (!asking) {
-      asking = this.#ask(instance)
+      asking = this.#ask(this.#instances.get(instance)!)
         .then((models) => {
-          this.#lists.set(instance.name, { models, askedMs: this.#clock.monotonicMs() })
+          this.#lists.set(instance, { models, askedMs: this.#clock.monotonicMs() })
           return models
         })
-        .finally(() => this.#asking.delete(instance.name))
-      this.#asking.set(instance.name, asking)
+        .finally(() => this.#asking.delete(instance))
+      this.#asking.set(instance, asking)
     }
     return asking
   }
