@@ -2,7 +2,7 @@
 
 import { inspect } from 'node:util'
 import { gatewayVersion } from './boot/packages.ts'
-import { describeProblem, firstLine, StartupError } from './boot/problems.ts'
+import { describeProblem, firstLine, StartupError } from './services/problems.ts'
 import { didYouMean } from './services/spelling.ts'
 import { check } from './cli/check.ts'
 import type { Command } from './cli/command.ts'

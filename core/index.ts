@@ -2,8 +2,8 @@
 
 export { createGateway } from './boot/gateway.ts'
 export type { Gateway, GatewayOptions, GatewayOverrides, StartOptions } from './boot/gateway.ts'
-export { StartupError, describeProblem } from './boot/problems.ts'
-export type { Problem } from './boot/problems.ts'
+export { StartupError, describeProblem } from './services/problems.ts'
+export type { Problem } from './services/problems.ts'
 export { loadConfig } from './boot/config.ts'
 export type { Config, ConfigOptions, LoadedConfig } from './boot/config.ts'
 export type { MemoryPlugin, MemoryProvider } from './boot/selection.ts'

@@ -4,8 +4,11 @@ import { ModelLists } from '../pipeline/model-lists.ts'
 import type { Plan, ReadyPlugin } from '../pipeline/plan.ts'
 import { Pipeline } from '../pipeline/run.ts'
 import type { ProviderInstance } from '../pipeline/services.ts'
+import { createCatalog } from '../services/catalog.ts'
 import type { OpenedDatabase } from '../services/database/index.ts'
 import { createSafeFetch } from '../services/fetch.ts'
+import { StartupError } from '../services/problems.ts'
+import type { Problem } from '../services/problems.ts'
 import { createTelemetry } from '../services/telemetry-start.ts'
 import { catalogEntries } from './catalog-entries.ts'
 import type { LoadedConfig, SelectedPlugin } from './config.ts'
@@ -16,10 +19,7 @@ import type { Lifecycle, Part } from './lifecycle.ts'
 import { childLogger } from './loggers.ts'
 import { resolveOrder } from './order.ts'
 import type { Order } from './order.ts'
-import { createCatalog } from '../services/catalog.ts'
 import { checkPlugin, compilePlan } from './plan.ts'
-import { StartupError } from './problems.ts'
-import type { Problem } from './problems.ts'
 import { setUpProviders } from './provider-instances.ts'
 
 /** What {@link assemble} puts the gateway together from. */
@@ -63,6 +63,7 @@ export async function assemble(options: AssemblyOptions): Promise<Assembly> {
   const telemetry = await createTelemetry({
     environment: options.telemetryEnvironment,
     metrics: config.server.metrics,
+    serviceName: config.telemetry.service_name,
     version,
   })
   const connections = new Connections()

@@ -1,13 +1,13 @@
 import { Ajv } from 'ajv'
 import type { ErrorObject } from 'ajv'
 import type { Schema } from '../contract/plugin.ts'
+import type { Problem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import { child, configPath, pointerSegments, valueAt } from './config-path.ts'
 import type { Segment } from './config-path.ts'
 import { schemaAt } from './config-schema.ts'
 import { environmentKeys, isTable } from './config-tree.ts'
 import type { ConfigTree } from './config-tree.ts'
-import type { Problem } from './problems.ts'
 
 /**
  * Validates the tree in place: fills in defaults, makes numbers and booleans of strings that were one `${NAME}` as a

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
-import { StartupError } from './problems.ts'
+import { StartupError } from '../services/problems.ts'
 
 /** The config file's content, not interpreted yet. */
 export interface ConfigFile {

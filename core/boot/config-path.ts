@@ -1,3 +1,5 @@
+import { pointerKeys } from '../services/json-path.ts'
+
 /** A step into the config: a key or the index of a list. */
 export type Segment = string | number
 
@@ -19,15 +21,11 @@ export function tomlKey(key: string): string {
 /** The segments of a JSON pointer into `root`, list indexes as numbers. */
 export function pointerSegments(pointer: string, root: unknown): Segment[] {
   let value = root
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((part) => {
-      const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
-      const segment = Array.isArray(value) ? Number(key) : key
-      value = child(value, segment)
-      return segment
-    })
+  return pointerKeys(pointer).map((key) => {
+    const segment = Array.isArray(value) ? Number(key) : key
+    value = child(value, segment)
+    return segment
+  })
 }
 
 /** What stands under one segment; own properties only, so that no name reaches the prototype. */

@@ -1,12 +1,12 @@
 import { isIP } from 'node:net'
 import { addressPolicy } from '../services/address.ts'
+import { firstLine } from '../services/problems.ts'
+import type { Problem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import { configPath, valueAt } from './config-path.ts'
 import type { Segment } from './config-path.ts'
 import { isTable } from './config-tree.ts'
 import type { ConfigTree } from './config-tree.ts'
-import { firstLine } from './problems.ts'
-import type { Problem } from './problems.ts'
 import type { ChosenPlugin } from './selection.ts'
 
 /** The names a reference may find, as far as the tree has them: it may hold mistakes of any other kind. */

@@ -1,9 +1,9 @@
 import { Ajv } from 'ajv'
 import type { Schema } from '../contract/plugin.ts'
+import type { Problem } from '../services/problems.ts'
 import { readSchemaFile } from '../services/schema-files.ts'
 import { isTable } from './config-tree.ts'
 import type { Definition, PackageKind } from './discover.ts'
-import type { Problem } from './problems.ts'
 
 interface CoreSchema extends Schema {
   readonly properties: { readonly [section: string]: Schema }

@@ -1,8 +1,8 @@
 import type { JsonObject } from '../contract/plugin.ts'
+import type { Problem } from '../services/problems.ts'
 import { configPath } from './config-path.ts'
 import type { Segment } from './config-path.ts'
 import { interpolate } from './interpolation.ts'
-import type { Problem } from './problems.ts'
 
 /** Where a value of the config came from. A value without an entry is a default. */
 export interface Source {

@@ -1,9 +1,9 @@
 import { asFunction, asValue, createContainer, InjectionMode, AwilixResolutionError } from 'awilix'
 import type { Clock, Hooks, JsonObject, Logger, PluginDefinition, Services } from '../contract/plugin.ts'
+import { firstLine } from '../services/problems.ts'
+import type { Problem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import { withDeadline } from './deadline.ts'
-import { firstLine } from './problems.ts'
-import type { Problem } from './problems.ts'
 
 /** A plugin to set up, its options validated. */
 export interface PluginToSetUp {

@@ -3,7 +3,7 @@ import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { StartupError } from './problems.ts'
+import { StartupError } from '../services/problems.ts'
 
 /** The kernel takes 108 bytes for a socket's path on Linux and 104 on macOS, the closing NUL included. */
 const longestPathBytes = 103

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
-import { firstLine, StartupError } from './problems.ts'
+import { firstLine, StartupError } from '../services/problems.ts'
 
 /**
  * Where the gateway keeps its state: the directory given, else HADRIAN_DATA_DIR, else `hadrian` under XDG_DATA_HOME

@@ -5,16 +5,18 @@ import type { PluginDefinition } from '../contract/plugin.ts'
 import { pluginApi } from '../contract/plugin.ts'
 import type { ProviderDefinition } from '../contract/provider.ts'
 import { providerApi } from '../contract/provider.ts'
+import { firstLine } from '../services/problems.ts'
+import type { Problem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import { isTable } from './config-tree.ts'
 import { shareCore } from './core-resolution.ts'
 import { coreDirectory, directDependencies, packageEntry, readManifest, workspacePackages } from './packages.ts'
 import type { Manifest } from './packages.ts'
-import { firstLine } from './problems.ts'
-import type { Problem } from './problems.ts'
 
+/** What a package brings: hooks, or one kind of upstream. */
 export type PackageKind = 'plugin' | 'provider'
 
+/** The default export of a package. */
 export type Definition = PluginDefinition | ProviderDefinition
 
 /** A plugin or provider package that is installed. Its code has not run. */
@@ -35,6 +37,7 @@ export interface PackageDescriptor {
   readonly load: () => Promise<Loaded>
 }
 
+/** What came of running a package's code. */
 export type Loaded = { readonly definition: Definition } | { readonly problem: Problem }
 
 /** Everything installed, and what is wrong with it. */

@@ -1,6 +1,6 @@
 import type { Awaitable, Clock, Logger } from '../contract/plugin.ts'
+import { firstLine, StartupError } from '../services/problems.ts'
 import { withDeadline } from './deadline.ts'
-import { firstLine, StartupError } from './problems.ts'
 
 /** Something with a beginning and an end: a plugin, a provider, the database. */
 export interface Part {
@@ -33,6 +33,7 @@ export interface LifecycleOptions {
   readonly stopTimeoutMs?: number
 }
 
+/** Makes the lifecycle of these parts; nothing starts yet. */
 export function createLifecycle(parts: readonly Part[], options: LifecycleOptions): Lifecycle {
   const { clock, logger, startTimeoutMs = 60_000, stopTimeoutMs = 10_000 } = options
   let started: Promise<void> | undefined

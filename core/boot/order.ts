@@ -1,5 +1,5 @@
+import { StartupError } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
-import { StartupError } from './problems.ts'
 
 /** A plugin as far as its place is concerned. */
 export interface Orderable {

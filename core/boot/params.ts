@@ -1,7 +1,7 @@
 import { Ajv } from 'ajv'
 import type { ObjectSchema } from '../contract/plugin.ts'
 import type { PluginSettings, Requestable } from '../pipeline/plan.ts'
-import type { Problem } from './problems.ts'
+import type { Problem } from '../services/problems.ts'
 
 /** Compiles the `params` schema of a plugin and checks the operator's defaults against it. */
 export function compileParams(

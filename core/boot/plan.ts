@@ -1,10 +1,10 @@
 import type { HookName, Hooks, PluginDefinition } from '../contract/plugin.ts'
 import { hookNames } from '../contract/plugin.ts'
 import type { Plan, PlanRow, ReadyPlugin, Requestable, Step } from '../pipeline/plan.ts'
+import type { Problem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import type { Ordered } from './order.ts'
 import { compileParams } from './params.ts'
-import type { Problem } from './problems.ts'
 
 /** Hooks that run in reverse order of plugins, so that the first to see the request is the last to see the answer. */
 const reversed: ReadonlySet<HookName> = new Set(['event', 'flush', 'stream', 'settle'])

@@ -1,10 +1,10 @@
 import type { Clock, Logger, SafeFetch } from '../contract/plugin.ts'
 import type { ProviderInstance } from '../pipeline/services.ts'
+import { firstLine } from '../services/problems.ts'
+import type { Problem } from '../services/problems.ts'
 import type { SelectedProvider } from './config.ts'
 import { configPath } from './config-path.ts'
 import { withDeadline } from './deadline.ts'
-import { firstLine } from './problems.ts'
-import type { Problem } from './problems.ts'
 
 /** Deadline of one provider's setup. */
 const setupTimeoutMs = 30_000
@@ -26,7 +26,8 @@ export async function setUpProviders(
       const provider = await withDeadline(clock, setupTimeoutMs, () =>
         definition.setup({ instance, options, logger: logger(instance), clock, fetch }),
       )
-      if (!provider || !('encode' in provider || 'send' in provider)) throw new Error('it returned no provider')
+      if (!provider || !('encode' in provider || 'send' in provider))
+        throw new Error('it returned no provider, which has `encode` or `send`')
       instances.set(instance, {
         name: instance,
         type: definition.name,

@@ -1,18 +1,18 @@
 import type { JsonObject, PluginDefinition } from '../contract/plugin.ts'
 import type { ProviderDefinition } from '../contract/provider.ts'
+import type { Problem } from '../services/problems.ts'
 import { nearest } from '../services/spelling.ts'
 import { configPath } from './config-path.ts'
 import { isTable } from './config-tree.ts'
 import type { ConfigTree } from './config-tree.ts'
 import type { Definition, Discovery, PackageDescriptor, PackageKind } from './discover.ts'
 import { memoryPackage } from './discover.ts'
-import type { Problem } from './problems.ts'
 
 /** Plugins that are on unless the config says `enabled = false`, in their given order. */
 export const defaultPlugins: readonly string[] = ['auth', 'router', 'usage-log']
 
 /** Bundled plugins that need no credential: a client may name them without any config. */
-export const onRequestPlugins: readonly string[] = ['response-healing']
+const onRequestPlugins: readonly string[] = ['response-healing']
 
 /** A plugin definition that is in memory, with what would stand under `[plugins.NAME]`. */
 export type MemoryPlugin = readonly [definition: PluginDefinition, settings?: JsonObject]

@@ -2,6 +2,7 @@ import type { Command } from './command.ts'
 import { configOption } from './command.ts'
 import { gatewayOptions } from './gateway-options.ts'
 
+/** `hadrian check`. */
 export const check: Command = {
   name: 'check',
   summary: 'Check the config without starting',

@@ -89,7 +89,8 @@ export function parseCommand(command: Command, parts: readonly string[]): Pick<I
   if (values['help'] !== true) {
     if (positionals.length > command.words.most)
       throw new UsageError(`too many words: "${positionals[command.words.most]!}" is not expected`, command.name)
-    if (positionals.length < command.words.least) throw new UsageError('something is missing', command.name)
+    if (positionals.length < command.words.least)
+      throw new UsageError(`"${command.name}" needs more words: ${command.usage.join(', or ')}`, command.name)
   }
   return { options: values as Input['options'], words: positionals }
 }

@@ -2,6 +2,7 @@ import type { Command } from './command.ts'
 import { configOption } from './command.ts'
 import { gatewayOptions } from './gateway-options.ts'
 
+/** `hadrian config`. */
 export const config: Command = {
   name: 'config',
   summary: 'Show the config in force, secrets hidden',

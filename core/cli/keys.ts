@@ -1,7 +1,7 @@
 import { valueAt } from '../boot/config-path.ts'
 import { controlSocketPath, isListening } from '../boot/control-socket.ts'
 import { dataDirectory } from '../boot/data-directory.ts'
-import { StartupError } from '../boot/problems.ts'
+import { StartupError } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import type { Command, Input } from './command.ts'
 import { configOption, list, text, UsageError } from './command.ts'
@@ -14,6 +14,7 @@ const resource = '/admin/v1/api-keys'
 
 type Call = (method: string, path: string, body?: object) => Promise<ControlAnswer>
 
+/** `hadrian keys create | list | revoke`. */
 export const keys: Command = {
   name: 'keys',
   summary: 'Create, list and revoke API keys',

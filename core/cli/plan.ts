@@ -3,6 +3,7 @@ import { configOption } from './command.ts'
 import { gatewayOptions } from './gateway-options.ts'
 import { table } from './table.ts'
 
+/** `hadrian plan`. */
 export const plan: Command = {
   name: 'plan',
   summary: 'Show what will run, in what order and why',

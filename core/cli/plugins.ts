@@ -1,14 +1,15 @@
 import type { LoadedConfig } from '../boot/config.ts'
 import { valueAt } from '../boot/config-path.ts'
 import type { Definition, PackageDescriptor } from '../boot/discover.ts'
-import { StartupError, describeProblem } from '../boot/problems.ts'
 import type { Schema } from '../contract/plugin.ts'
+import { StartupError, describeProblem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import type { Command, Input } from './command.ts'
 import { configOption, text, UsageError } from './command.ts'
 import { gatewayOptions } from './gateway-options.ts'
 import { table } from './table.ts'
 
+/** `hadrian plugins`. */
 export const plugins: Command = {
   name: 'plugins',
   summary: 'List installed plugins and providers, and their options',

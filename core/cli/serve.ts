@@ -12,6 +12,7 @@ export interface BootstrapKey {
 /** One press of Ctrl-C may arrive several times, through the terminal, npm and the launcher. */
 const sameSignalMs = 300
 
+/** `hadrian serve`, which is also what `hadrian` alone does. */
 export const serve: Command = {
   name: 'serve',
   summary: 'Start the gateway (the default)',

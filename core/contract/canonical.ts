@@ -10,6 +10,7 @@ export type Operation = 'generate' | 'completions' | 'embeddings'
 /** A wire format of clients or upstreams that has a codec in the kernel. Providers may speak others of their own. */
 export type Dialect = 'chat' | 'responses' | 'completions' | 'embeddings'
 
+/** Who speaks. `developer` is OpenAI's newer word for `system`; it is kept as the client wrote it. */
 export type Role = 'system' | 'developer' | 'user' | 'assistant' | 'tool'
 
 /** A JSON object of somebody else's making. */
@@ -23,6 +24,7 @@ interface PartFields {
   readonly extra?: JsonObject
 }
 
+/** Text that somebody wrote or that the model answers with. */
 export interface TextPart extends PartFields {
   readonly type: 'text'
   readonly text: string
@@ -70,6 +72,7 @@ export interface MediaPart extends PartFields {
   readonly detail?: string
 }
 
+/** The model's wish to have a tool called. */
 export interface ToolCallPart extends PartFields {
   readonly type: 'tool_call'
   /** Chosen by the model's provider; the tool result refers to it. */
@@ -81,6 +84,7 @@ export interface ToolCallPart extends PartFields {
   readonly custom?: boolean
 }
 
+/** What the tool of an earlier {@link ToolCallPart} gave. */
 export interface ToolResultPart extends PartFields {
   readonly type: 'tool_result'
   readonly toolCallId: string
@@ -98,8 +102,10 @@ export interface NativePart extends PartFields {
   readonly value: JsonObject
 }
 
+/** One piece of a message's content. */
 export type Part = TextPart | ReasoningPart | MediaPart | ToolCallPart | ToolResultPart | NativePart
 
+/** One message of the conversation. */
 export interface Message {
   readonly role: Role
   readonly content: readonly Part[]
@@ -125,6 +131,7 @@ export type Tool =
     }
   | { readonly type: 'native'; readonly dialect: string; readonly value: JsonObject }
 
+/** Whether and what the model must call. */
 export type ToolChoice =
   | 'auto'
   | 'none'
@@ -135,6 +142,7 @@ export type ToolChoice =
   | { readonly allowed: readonly JsonObject[]; readonly mode: 'auto' | 'required' }
   | { readonly native: JsonObject }
 
+/** The form the answer must have. */
 export type ResponseFormat =
   | { readonly type: 'text' }
   | { readonly type: 'json_object' }
@@ -147,6 +155,7 @@ export type ResponseFormat =
     }
   | { readonly type: 'native'; readonly value: JsonObject }
 
+/** How hard the model should think, least first; a provider maps what its model does not know to the nearest. */
 export type ReasoningEffort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max'
 
 /** How much the model should think. At most one of `effort` and `maxTokens`. */

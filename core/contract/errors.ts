@@ -10,6 +10,7 @@ export interface ErrorCodeEntry {
   readonly remedy: string
 }
 
+/** Every code of the kernel and of the bundled plugins. */
 export const errorCodes = {
   invalid_request_error: {
     status: 400,
@@ -186,6 +187,11 @@ export function isGatewayError(value: unknown): value is GatewayError {
   return typeof value === 'object' && value !== null && brand in value
 }
 
+/** What was thrown as a {@link GatewayError}; anything else becomes `internal_error` 500, with itself as the cause. */
+export function asGatewayError(thrown: unknown): GatewayError {
+  return isGatewayError(thrown) ? thrown : gatewayError('internal_error', 'Internal error', { cause: thrown })
+}
+
 /** A {@link GatewayError} with the status its code has in the table. */
 export function gatewayError(code: keyof typeof errorCodes, message: string, init?: GatewayErrorInit): GatewayError {
   return new GatewayError(code, errorCodes[code].status, message, init)
@@ -226,7 +232,7 @@ export interface ErrorBody {
 
 /** Renders an error for a client. Anything that is no {@link GatewayError} is shown as `internal_error` without its text. */
 export function errorBody(error: unknown, requestId: string): ErrorBody {
-  const shown = isGatewayError(error) ? error : gatewayError('internal_error', 'Internal error')
+  const shown = asGatewayError(error)
   return {
     type: errorType(shown.status),
     code: shown.code,

@@ -92,6 +92,7 @@ export interface FinishEvent extends EventFields {
   readonly raw?: string
 }
 
+/** A warning that came up while the answer was read. The kernel takes it out of the stream and adds it to the exchange's. */
 export interface WarningEvent extends EventFields {
   readonly type: 'warning'
   readonly warning: Warning

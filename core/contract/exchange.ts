@@ -40,7 +40,12 @@ export interface InboundCall {
 export interface RouteCall extends InboundCall {
   /** Values of `:name` segments of the path, decoded. */
   readonly params: Readonly<Record<string, string>>
-  /** Reads and parses the JSON body, bounded; an empty body is `{}`. Throws `invalid_json`, `request_too_large`. */
+  /**
+   * Reads and parses the JSON body, bounded; an empty body is `{}`. Call it once.
+   *
+   * @throws GatewayError `unsupported_media_type`, `request_too_large`, `invalid_json`, `invalid_request_error` for a body
+   *   that is no object, `request_cancelled`
+   */
   body(): Promise<JsonObject>
 }
 
@@ -69,10 +74,12 @@ export interface Reply {
   readonly body?: unknown
 }
 
+/** What {@link Exchange.reply} may be told besides the text. */
 export interface ReplyInit {
+  /** HTTP status; default 200. */
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
-  /** Default: zero tokens. */
+  /** What the answer says of its tokens; shown, never charged. Default: zero tokens. */
   readonly usage?: Usage
 }
 
@@ -82,8 +89,9 @@ export function jsonReply(body: unknown, init: Pick<ReplyInit, 'status' | 'heade
 }
 
 /**
- * Every prompt string of a request, in order: messages, tool names' descriptions, tool results, `native` and `extra`
- * parts, embedding input. Strings that only steer (roles, ids, URLs, enum values) are left out, base64 data too.
+ * Every prompt string of a request, in order: messages, the names and descriptions of tools, tool results, the wanted
+ * form of the answer, files of text, `native` and `extra` parts, embedding input. Strings that only steer (roles, ids,
+ * URLs) are left out, bytes in base64 too.
  */
 export interface TextSlots extends Iterable<string> {
   readonly length: number
@@ -99,7 +107,7 @@ export interface Exchange {
   readonly id: string
   readonly operation: Operation
   readonly dialect: Dialect
-  /** Aborts when the client goes away, the total time is over, or the gateway stops. Pass it on to whatever you await. */
+  /** Aborts when the client goes away or the gateway stops. Pass it on to whatever you await. */
   readonly signal: AbortSignal
   /** Request headers in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>
@@ -115,7 +123,7 @@ export interface Exchange {
   targets: readonly Target[]
   /** Takes a target off the list and records who did it, for `routing_error` and `hadrian_metadata`. */
   exclude(target: Target, removedBy: string): void
-  /** The target and count of the attempt under way or last made. */
+  /** Every attempt so far, in order; the one under way has no outcome yet. */
   readonly attempts: readonly AttemptRecord[]
   /** Sum over all billed calls so far. */
   readonly usage: Usage | undefined
@@ -132,8 +140,9 @@ export interface Exchange {
 /** What became of one attempt. */
 export interface AttemptRecord {
   readonly target: Target
-  /** Monotonic start in milliseconds. */
+  /** When it started, by `clock.monotonicMs()`, as the two below. */
   readonly startedMs: number
+  /** When its first event came; absent if none did. */
   readonly firstEventMs?: number
   readonly endedMs?: number
   /** Absent while it runs. */
@@ -171,8 +180,8 @@ export interface BillableCall {
 /** How an exchange ended. */
 export interface Outcome {
   /**
-   * completed: the answer went out whole. refused: a hook said no before the provider did anything. failed: provider or
-   * gateway. aborted: the client went away.
+   * completed: the answer went out whole. refused: a hook or the kernel said no before any attempt was made. failed:
+   * everything else that went wrong, the refusal of an answer that a provider gave too. aborted: the client went away.
    */
   readonly status: 'completed' | 'refused' | 'failed' | 'aborted'
   /** HTTP status the client saw or would have seen. */
@@ -189,6 +198,6 @@ export interface Outcome {
   /** Wall-clock start, milliseconds since 1970. */
   readonly startedAt: number
   readonly durationMs: number
-  /** From the start until the first event was ready for the client. */
+  /** Milliseconds from the start until the first event was ready for the client. */
   readonly firstEventMs?: number
 }

@@ -32,8 +32,8 @@ export type Dispatch = (request?: GenerateRequest) => Promise<Reply>
 type RequestHook<P> = (exchange: Exchange, params: P) => Awaitable<Reply | void>
 
 /**
- * The hooks of a plugin; implement those you need. `params` is what the client sent for this plugin in `plugins`, merged
- * with the operator's defaults; `{}`-like defaults where the plugin declares none.
+ * The hooks of a plugin; implement those you need. `params` is what the client sent for this plugin in `plugins`, or the
+ * operator's defaults if it sent nothing, with the locked params laid over it; empty where the plugin declares none.
  *
  * A plugin with `params` is active for an exchange if the client named it (or the operator applies it always). Such a
  * plugin may implement `transform` and later hooks only.
@@ -96,6 +96,7 @@ export const hookNames = [
   'settle',
 ] as const
 
+/** The name of such a hook. */
 export type HookName = (typeof hookNames)[number]
 
 /** A plugin package's default export. */

@@ -5,6 +5,7 @@ import type { Dialect, JsonObject, Operation, Usage } from './canonical.ts'
 import type { Outcome, Principal } from './exchange.ts'
 import type { ModelInfo, Target } from './provider.ts'
 
+/** A value, or a promise of it. */
 export type Awaitable<T> = T | Promise<T>
 
 /** Levels of a structured logger. Fields first, then a constant message. Never log prompts, completions or secrets. */
@@ -41,7 +42,7 @@ export interface Database extends Queryable {
   /** Runs `work` in one transaction: committed when it resolves, rolled back when it throws. */
   tx<T>(work: (transaction: Queryable) => Promise<T>): Promise<T>
   /**
-   * Inserts rows in one statement, by `unnest`. All rows have the same keys, which are column names.
+   * Inserts rows in one statement. All rows have the same keys, which are column names.
    * `conflict` is appended as the statement's `ON CONFLICT` clause. Returns the number of rows inserted.
    */
   insertMany(table: string, rows: readonly Row[], options?: { readonly conflict?: string }): Promise<number>
@@ -68,6 +69,7 @@ export interface FetchedResource {
   readonly url: string
 }
 
+/** What {@link SafeFetch} does differently for one URL. */
 export interface FetchOptions {
   readonly method?: 'GET' | 'POST'
   readonly headers?: Readonly<Record<string, string>>

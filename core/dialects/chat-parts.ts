@@ -81,7 +81,7 @@ function oddMark(mark: unknown): JsonObject {
 }
 
 /** One content part. A part of an unknown type or shape becomes a native one. */
-export function readPart(part: JsonObject): Part {
+function readPart(part: JsonObject): Part {
   const type = part['type']
   const textField = type === 'text' ? 'text' : 'refusal'
   if ((type === 'text' || type === 'refusal') && typeof part[textField] === 'string') {

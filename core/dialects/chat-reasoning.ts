@@ -1,12 +1,9 @@
 import type { JsonObject, Part, ReasoningEffort, ReasoningPart, ReasoningRequest } from '../contract/canonical.ts'
-import { gatewayError } from '../contract/errors.ts'
 import { FieldReader, isObject } from './chat-fields.ts'
+import { checkReasoning } from './reasoning-request.ts'
+import { invalidField } from './responses-fields.ts'
 
 const efforts: readonly ReasoningEffort[] = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']
-
-function contradiction(param: string, message: string): Error {
-  return gatewayError('invalid_request_error', message, { param, details: { errors: [{ path: param, message }] } })
-}
 
 /**
  * What the client asks for in `reasoning`, `reasoning_effort` and `include_reasoning`. Adds to `form` which of them it
@@ -19,12 +16,9 @@ export function readReasoning(fields: FieldReader, form: string[]): ReasoningReq
   const shorthand = fields.oneOf('reasoning_effort', efforts)
   const maxTokens = inner.number('max_tokens')
   if (own !== undefined && shorthand !== undefined && own !== shorthand) {
-    throw contradiction('reasoning_effort', `reasoning_effort '${shorthand}' contradicts reasoning.effort '${own}'`)
+    throw invalidField('reasoning_effort', `'${shorthand}' contradicts reasoning.effort '${own}'`)
   }
   const effort = own ?? shorthand
-  if (effort !== undefined && maxTokens !== undefined) {
-    throw contradiction('reasoning.max_tokens', 'Set either an effort or reasoning.max_tokens, not both')
-  }
   if (shorthand !== undefined) form.push('reasoning_effort')
   if (object) form.push(own === undefined ? 'reasoning' : 'reasoning reasoning.effort')
   else if (shorthand === undefined) {
@@ -33,8 +27,9 @@ export function readReasoning(fields: FieldReader, form: string[]): ReasoningReq
     form.push('include_reasoning')
     return include ? {} : { exclude: true }
   }
-  const exclude = inner.boolean('exclude')
   const enabled = inner.boolean('enabled')
+  checkReasoning({ effort, maxTokens, enabled })
+  const exclude = inner.boolean('exclude')
   const summary = inner.string('summary')
   const extra = inner.rest()
   return {

@@ -48,7 +48,11 @@ export function passthroughBody({
   if (dialect === 'chat' && request.stream && request.includeUsage !== true)
     set['stream_options'] = { ...(body['stream_options'] as JsonObject | null | undefined), include_usage: true }
   if (dialect === 'responses' && body['store'] !== false) set['store'] = false
-  const removed = gatewayFields.filter((field) => field in body && !(body[field] != null && isAccepted(field)))
+  // An extension that is null means nothing, yet an upstream that does not know it would refuse it.
+  const foreign = extensionFields[dialect].filter((field) => !isAccepted(field))
+  const removed = [...gatewayFields.filter((field) => body[field] == null || !isAccepted(field)), ...foreign].filter(
+    (field) => field in body,
+  )
   return (removed.length === 0 && bytes && spliceFields(bytes, body, set)) || rewriteFields(body, set, removed)
 }
 

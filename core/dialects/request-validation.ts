@@ -3,22 +3,15 @@
 import { Ajv } from 'ajv'
 import type { ErrorObject, ValidateFunction } from 'ajv'
 import type { Dialect, JsonObject } from '../contract/canonical.ts'
-import { gatewayError } from '../contract/errors.ts'
-import type { GatewayError } from '../contract/errors.ts'
+import { gatewayError, invalidRequest } from '../contract/errors.ts'
+import type { RequestMistake } from '../contract/errors.ts'
 import type { Schema } from '../contract/options.ts'
 import { withoutUnions } from './request-schema.ts'
+import { jsonPath, pointerKeys } from '../services/json-path.ts'
 import { mapReferences, schemaLibrary } from '../services/schema-library.ts'
 
-/** One mistake in a body, as `details.errors` lists it. */
-export interface BodyError {
-  /** JSON path such as `messages[0].content`. */
-  readonly path: string
-  /** What is wrong there, to be read after the path: `must be at most 2`. */
-  readonly message: string
-}
-
 /** The schema of each dialect's request body, by its name in the library. */
-export const requestSchemas: Readonly<Record<Dialect, string>> = {
+const requestSchemas: Readonly<Record<Dialect, string>> = {
   chat: 'ChatCompletionRequest',
   responses: 'ResponseRequest',
   completions: 'CompletionRequest',
@@ -69,8 +62,10 @@ function compile(): Readonly<Record<Dialect, BodyValidator>> {
  * Checks a parsed request body. Null stands for absent in every optional field; unknown fields, content parts and items
  * pass. `model` is not required here: a default may be configured.
  *
- * Throws `invalid_request_error` with `param` = the JSON path of the first mistake and `details.errors`, at most one per
- * top-level field. Called by the HTTP layer for every model call, before the dialect reads the body.
+ * Called by the pipeline for every exchange, before the dialect reads the body.
+ *
+ * @throws GatewayError `invalid_request_error` with `param`, the JSON path of the first mistake, and `details.errors`, at
+ *   most one per top-level field
  */
 export function validateBody(dialect: Dialect, body: unknown): asserts body is JsonObject {
   if (typeof body !== 'object' || body === null || Array.isArray(body))
@@ -80,14 +75,7 @@ export function validateBody(dialect: Dialect, body: unknown): asserts body is J
   const fields = body as JsonObject
   const { required, validate } = validators[dialect]
   if (required.every((name) => isPresent(fields, name)) && validate(fields)) return
-  throw invalidBody(collectErrors(fields, validators[dialect]))
-}
-
-/** The error for a body with these mistakes; at least one. */
-export function invalidBody(errors: readonly BodyError[]): GatewayError {
-  const [first] = errors
-  const message = first === undefined ? 'The request body is not valid' : `${first.path} ${first.message}`.trim()
-  return gatewayError('invalid_request_error', message, { param: first?.path, details: { errors } })
+  throw invalidRequest(collectErrors(fields, validators[dialect]))
 }
 
 function isPresent(fields: JsonObject, name: string): boolean {
@@ -98,9 +86,9 @@ function isPresent(fields: JsonObject, name: string): boolean {
  * The first mistake of each top-level field. ajv's `allErrors` is not used: it would list every element of a hostile
  * array. Instead the field at fault is left out and the rest is checked again.
  */
-function collectErrors(body: JsonObject, { required, validate }: BodyValidator): BodyError[] {
+function collectErrors(body: JsonObject, { required, validate }: BodyValidator): RequestMistake[] {
   const missing = required.filter((name) => !isPresent(body, name))
-  const errors: BodyError[] = missing.map((path) => ({ path, message: 'is required' }))
+  const errors: RequestMistake[] = missing.map((path) => ({ path, message: 'is required' }))
   const rest = Object.fromEntries(Object.entries(body).filter(([name]) => !missing.includes(name)))
   while (errors.length < mostErrors && !validate(rest)) {
     const [error, field] = firstError(validate.errors ?? [], rest)
@@ -112,34 +100,14 @@ function collectErrors(body: JsonObject, { required, validate }: BodyValidator):
 }
 
 /** The cause among ajv's errors, and the top-level field it is in. `if` errors only repeat that a member did not match. */
-function firstError(errors: readonly ErrorObject[], body: JsonObject): [BodyError, string | undefined] {
+function firstError(errors: readonly ErrorObject[], body: JsonObject): [RequestMistake, string | undefined] {
   const error = errors.find(({ keyword }) => keyword !== 'if')
   if (error === undefined) return [{ path: '', message: 'is not valid' }, undefined]
   const keys = pointerKeys(error.instancePath)
   const extra = error.params as { readonly missingProperty?: string; readonly additionalProperty?: string }
   const child = extra.missingProperty ?? extra.additionalProperty
-  const path = jsonPath(child === undefined ? keys : [...keys, child], body)
+  const path = shorten(jsonPath(child === undefined ? keys : [...keys, child], body))
   return [{ path, message: describe(error) }, keys[0] ?? child]
-}
-
-function pointerKeys(pointer: string): string[] {
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'))
-}
-
-/** `['messages', '0', 'content']` as `messages[0].content`; keys that are no plain words are quoted. */
-function jsonPath(keys: readonly string[], body: JsonObject): string {
-  let path = ''
-  let value: unknown = body
-  for (const key of keys) {
-    if (Array.isArray(value)) path += `[${key}]`
-    else if (/^[A-Za-z_$][\w$-]*$/.test(key)) path += path === '' ? key : `.${key}`
-    else path += `[${JSON.stringify(key.toWellFormed())}]`
-    value = typeof value === 'object' && value !== null ? (value as JsonObject)[key] : undefined
-  }
-  return shorten(path)
 }
 
 function shorten(text: string): string {

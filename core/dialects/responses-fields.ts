@@ -1,14 +1,11 @@
 import type { JsonObject } from '../contract/canonical.ts'
-import { gatewayError } from '../contract/errors.ts'
+import { invalidRequest } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import { isObject } from './chat-fields.ts'
 
 /** The 400 for a field that contradicts itself or another; `path` is its JSON path. */
 export function invalidField(path: string, message: string): GatewayError {
-  return gatewayError('invalid_request_error', `${path}: ${message}`, {
-    param: path,
-    details: { errors: [{ path, message }] },
-  })
+  return invalidRequest([{ path, message }])
 }
 
 /**

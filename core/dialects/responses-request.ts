@@ -11,6 +11,7 @@ import type {
 } from '../contract/canonical.ts'
 import { gatewayError } from '../contract/errors.ts'
 import { isObject } from './chat-fields.ts'
+import { checkReasoning } from './reasoning-request.ts'
 import { Fields, invalidField } from './responses-fields.ts'
 import { decodeInput } from './responses-items.ts'
 
@@ -62,6 +63,7 @@ export function decodeResponsesRequest(body: JsonObject): GenerateRequest {
     minP: fields.number('min_p'),
     frequencyPenalty: fields.number('frequency_penalty'),
     presencePenalty: fields.number('presence_penalty'),
+    logprobs: asksForLogprobs(body['include']) || undefined,
     topLogprobs: wholeNumber(fields, 'top_logprobs'),
     responseFormat: format,
     verbosity,
@@ -84,6 +86,11 @@ export function decodeResponsesRequest(body: JsonObject): GenerateRequest {
     ...(withoutUndefined(request) as Partial<GenerateRequest>),
     extra: { ...fields.extra().extra, ...(textExtra && { text: textExtra }) },
   }
+}
+
+/** `include` itself stays among the unknown fields. */
+function asksForLogprobs(include: unknown): boolean {
+  return Array.isArray(include) && include.includes('message.output_text.logprobs')
 }
 
 /** The message that stands for `instructions`; its form lets the encoder find it again. */
@@ -147,15 +154,7 @@ function decodeReasoning(reasoning: JsonObject): ReasoningRequest {
   const enabled = fields.boolean('enabled')
   const exclude = fields.boolean('exclude')
   const summary = fields.string('summary')
-  if (effort !== undefined && maxTokens !== undefined) {
-    throw invalidField('reasoning', 'has both effort and max_tokens; give one of them')
-  }
-  const isAsked = (effort !== undefined && effort !== 'none') || (maxTokens !== undefined && maxTokens > 0)
-  if (enabled === false && isAsked)
-    throw invalidField('reasoning.enabled', 'is false, yet an effort or budget is given')
-  if (enabled === true && (effort === 'none' || maxTokens === 0)) {
-    throw invalidField('reasoning.enabled', 'is true, yet the effort is none')
-  }
+  checkReasoning({ effort, maxTokens, enabled })
   return {
     ...(effort !== undefined && { effort }),
     ...(maxTokens !== undefined && { maxTokens }),

@@ -6,6 +6,7 @@ import { isObject } from './chat-fields.ts'
 import { responseObject } from './responses-object.ts'
 import { doneRecord, failureRecords, responsesRecord } from './responses-stream.ts'
 import { encodeResponsesUsage } from './responses-usage.ts'
+import { parseObject } from './verbatim-stream.ts'
 
 /**
  * Hands the records of an upstream through as they are. The terminal one is held until the exchange is settled, and then
@@ -32,10 +33,10 @@ export class VerbatimResponsesWriter implements StreamWriter<UpstreamRecord> {
       return ''
     }
     // Only a record without events can be no JSON at all, which clients would fail to parse.
-    if (events.length === 0 && !parse(data)) return ''
+    if (events.length === 0 && !parseObject(data)) return ''
     this.#created ??= data
     this.#last = data
-    const event = record.event ?? parse(data)?.['type']
+    const event = record.event ?? parseObject(data)?.['type']
     const eventLine = typeof event === 'string' ? `event: ${event}\n` : ''
     const lines = data.includes('\n') ? data.replaceAll('\n', '\ndata: ') : data
     return `${eventLine}data: ${lines}\n\n`
@@ -43,7 +44,7 @@ export class VerbatimResponsesWriter implements StreamWriter<UpstreamRecord> {
 
   end(end: ReplyEnd): string {
     if (!this.#terminal) return doneRecord
-    const record = parse(this.#terminal.data)
+    const record = parseObject(this.#terminal.data)
     const type = record?.['type'] ?? this.#terminal.event
     const response = record?.['response']
     if (!record || typeof type !== 'string' || !isObject(response)) return doneRecord
@@ -58,7 +59,7 @@ export class VerbatimResponsesWriter implements StreamWriter<UpstreamRecord> {
   }
 
   fail(error: ErrorBody): string {
-    const created = this.#created === undefined ? undefined : parse(this.#created)?.['response']
+    const created = this.#created === undefined ? undefined : parseObject(this.#created)?.['response']
     const shown = { code: error.code, message: error.message }
     if (isObject(created)) {
       const failed = { ...created, status: 'failed', error: shown }
@@ -75,7 +76,7 @@ export class VerbatimResponsesWriter implements StreamWriter<UpstreamRecord> {
   }
 
   #nextSequenceNumber(): number {
-    const last = this.#last === undefined ? undefined : parse(this.#last)?.['sequence_number']
+    const last = this.#last === undefined ? undefined : parseObject(this.#last)?.['sequence_number']
     return typeof last === 'number' ? last + 1 : 0
   }
 }
@@ -83,13 +84,4 @@ export class VerbatimResponsesWriter implements StreamWriter<UpstreamRecord> {
 /** The upstream's own counts stay; what only the gateway knows is added. */
 function finalUsage(upstream: unknown, usage: Usage): JsonObject {
   return isObject(upstream) ? { ...upstream, ...costFields(usage, upstream) } : encodeResponsesUsage(usage)
-}
-
-function parse(data: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(data)
-    return isObject(value) ? value : undefined
-  } catch {
-    return undefined
-  }
 }

@@ -9,7 +9,8 @@ import { hasForeignFinish, isDoubtful, withKnownFinish } from './finish-words.ts
 const nullUsage = /,\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,/
 const anyUsage = '"usage"'
 
-function parseObject(data: string): JsonObject | undefined {
+/** The data of a record as an object; undefined if it is none. */
+export function parseObject(data: string): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(data)
     return isObject(value) ? value : undefined

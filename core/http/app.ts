@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { Router } from '@koa/router'
 import Koa from 'koa'
-import { errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
+import { asGatewayError, errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import type { Principal, Reply, Route } from '../contract/plugin.ts'
 import { hasScope } from '../services/access.ts'
@@ -16,6 +16,7 @@ import { apiPrefixes, modelRoutes } from './routes.ts'
 import type { ModelRoute } from './routes.ts'
 import { sendBody, sendReply, sendResult } from './send.ts'
 
+/** What {@link createApp} makes the HTTP shell of. */
 export interface AppOptions {
   readonly pipeline: Pipeline
   /** Endpoints of the kernel and of plugins. */
@@ -26,6 +27,7 @@ export interface AppOptions {
   readonly clientAddress: ClientAddress
 }
 
+/** What the server calls for whatever comes in. */
 export interface App {
   /** For the public port. */
   readonly callback: (request: IncomingMessage, response: ServerResponse) => void
@@ -239,7 +241,7 @@ function httpError(error: unknown): GatewayError {
   const { status } = error as { status?: unknown }
   if (typeof status === 'number' && status >= 400 && status < 500)
     return gatewayError('invalid_request_error', STATUS_CODES[status] ?? 'Bad Request', { cause: error })
-  return gatewayError('internal_error', 'Internal error', { cause: error })
+  return asGatewayError(error)
 }
 
 function sendError(response: ServerResponse, error: GatewayError, requestId: string): void {

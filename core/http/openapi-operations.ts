@@ -50,6 +50,7 @@ const streaming =
   '`data: [DONE]` at the end of every complete stream. A failure before the first byte is a normal JSON error with its ' +
   'status; after it, the stream ends with a typed error and without `[DONE]`. Closing the connection stops the model.'
 
+/** In the order the document shows them. */
 export const kernelOperations: readonly KernelOperation[] = [
   {
     method: 'POST',

@@ -7,6 +7,7 @@ import { kernelOperations } from './openapi-operations.ts'
 import type { KernelOperation } from './openapi-operations.ts'
 import { mapReferences, schemaLibrary, taggedUnion } from '../services/schema-library.ts'
 
+/** What {@link openApiDocument} describes besides the kernel's own endpoints. */
 export interface OpenApiOptions {
   /** Version of the gateway. */
   readonly version: string

@@ -30,7 +30,9 @@ export function sendReply(response: ServerResponse, reply: Reply, headers: Reado
 
 /** Header names in lower case, so that one of a plugin replaces ours instead of doubling it. */
 function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+  const lower: Record<string, string> = {}
+  for (const name in headers) lower[name.toLowerCase()] = headers[name]!
+  return lower
 }
 
 /**

@@ -11,6 +11,7 @@ export interface Excluded {
   readonly removedBy: string
 }
 
+/** What a request's model names lead to. */
 export interface Candidates {
   readonly targets: readonly Target[]
   readonly excluded: readonly Excluded[]

@@ -1,6 +1,5 @@
 import type { GenerateRequest } from '../contract/canonical.ts'
 import type { GatewayError } from '../contract/errors.ts'
-import { gatewayError } from '../contract/errors.ts'
 import type { BillableCall, Dispatch, Reply, Target } from '../contract/plugin.ts'
 import { parseRetryAfter } from '../contract/upstream-error.ts'
 import { mayUse } from '../services/access.ts'
@@ -190,7 +189,7 @@ function pause(exchange: ExchangeState, delayMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
       cancel()
-      reject(stampedReason(signal))
+      reject(signal.reason)
     }
     const cancel = exchange.services.clock.after(delayMs, () => {
       signal.removeEventListener('abort', onAbort)
@@ -198,8 +197,4 @@ function pause(exchange: ExchangeState, delayMs: number): Promise<void> {
     })
     signal.addEventListener('abort', onAbort, { once: true })
   })
-}
-
-function stampedReason(signal: AbortSignal): unknown {
-  return signal.reason ?? gatewayError('request_cancelled', 'The request was cancelled')
 }

@@ -19,13 +19,14 @@ import type {
   Target,
   TextSlots,
 } from '../contract/plugin.ts'
+import { gatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import { mayUse } from '../services/access.ts'
 import type { AttemptRun } from './attempt.ts'
 import type { Candidates, Excluded } from './candidates.ts'
+import type { Step } from './plan.ts'
 import type { ActivePlugins } from './request-plugins.ts'
 import type { PipelineServices } from './services.ts'
-import type { Step } from './plan.ts'
 import { promptTexts, textSlots } from './texts.ts'
 
 /** What an exchange is made of. */
@@ -92,7 +93,7 @@ export class ExchangeState implements Exchange {
   #request: GenerateRequest
   #targets: readonly Target[] = []
   #usages: Usage[] = []
-  #overBy: GatewayError | undefined
+  #over = false
   readonly #open = new Set<AttemptRun>()
   #state: Map<StateKey<unknown>, unknown> | undefined
 
@@ -177,10 +178,12 @@ export class ExchangeState implements Exchange {
     this.#open.delete(attempt)
   }
 
-  /** Ends attempts whose answer nobody will read to its end, and their upstream calls. */
-  closeAttempts(reason: GatewayError): void {
-    this.#overBy = reason
-    for (const attempt of this.#open) attempt.fail(reason)
+  /** The exchange has ended: so do attempts whose answer nobody will read to its end, and their upstream calls. */
+  end(reason: GatewayError | undefined): void {
+    this.#over = true
+    if (this.#open.size === 0) return
+    const shown = reason ?? gatewayError('request_cancelled', 'The exchange has ended')
+    for (const attempt of this.#open) attempt.fail(shown)
   }
 
   /**
@@ -190,7 +193,7 @@ export class ExchangeState implements Exchange {
    */
   throwIfOver(): void {
     this.signal.throwIfAborted()
-    if (this.#overBy) throw this.#overBy
+    if (this.#over) throw gatewayError('request_cancelled', 'The exchange has ended')
   }
 
   /** Adds what one call used. */

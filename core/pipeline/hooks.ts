@@ -1,5 +1,6 @@
 import type { HookName } from '../contract/plugin.ts'
-import { GatewayError, gatewayError, isGatewayError } from '../contract/errors.ts'
+import type { GatewayError } from '../contract/errors.ts'
+import { asGatewayError, gatewayError } from '../contract/errors.ts'
 import type { ExchangeState } from './exchange.ts'
 import type { Step } from './plan.ts'
 import type { PipelineServices } from './services.ts'
@@ -68,24 +69,9 @@ export async function callAround<T, A extends readonly unknown[]>(
   return inside(...([] as unknown as A))
 }
 
-/** Waits for work that may not heed the signal, but not past its abort. */
-export async function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  let stop: (() => void) | undefined
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason)
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop)
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', stop!)
-  }
-}
-
 /** Makes a {@link GatewayError} of whatever a hook threw, and says where it came from. */
 export function stamp(error: unknown, step: Pick<Step<HookName>, 'plugin' | 'hook'>): GatewayError {
-  const shown = isGatewayError(error) ? error : gatewayError('internal_error', 'Internal error', { cause: error })
+  const shown = asGatewayError(error)
   shown.plugin ??= step.plugin
   shown.hook ??= step.hook
   return shown
@@ -96,24 +82,26 @@ async function watch<T>(scope: HookScope, step: Step<HookName>, result: Promise<
   const span = telemetry.hookSpan(scope.span, step.plugin, step.hook)
   const startedMs = clock.monotonicMs()
   let failure: unknown
-  scope.running?.add(result)
   let cancelDeadline: (() => void) | undefined
+  const deadline = new Promise<never>((_, reject) => {
+    cancelDeadline = clock.after(step.timeoutMs, () =>
+      reject(
+        gatewayError('internal_error', 'Internal error', {
+          cause: new Error(`no result after ${step.timeoutMs} ms`),
+        }),
+      ),
+    )
+  })
+  // The deadline ends the wait of settling too: a hook that never returns must not keep its exchange open.
+  const returned = Promise.race([result, deadline])
+  scope.running?.add(returned)
   try {
-    const deadline = new Promise<never>((_, reject) => {
-      cancelDeadline = clock.after(step.timeoutMs, () =>
-        reject(
-          gatewayError('internal_error', 'Internal error', {
-            cause: new Error(`no result after ${step.timeoutMs} ms`),
-          }),
-        ),
-      )
-    })
-    return await Promise.race([result, deadline])
+    return await returned
   } catch (error) {
     failure = error
     return skipOrThrow(scope, step, error) as T
   } finally {
-    scope.running?.delete(result)
+    scope.running?.delete(returned)
     cancelDeadline?.()
     telemetry.endHookSpan(span, failure)
     telemetry.recordHook(step.plugin, step.hook, clock.monotonicMs() - startedMs, failure !== undefined)

@@ -11,7 +11,7 @@ export interface PluginSettings {
   readonly locked: readonly string[]
   /** A client may send `enabled: false` for a plugin that is applied always. */
   readonly clientMayDisable: boolean
-  /** Deadline of each asynchronous hook. */
+  /** Deadline of each asynchronous hook, in milliseconds. */
   readonly timeoutMs: number
   readonly failure: 'closed' | 'open'
 }
@@ -45,6 +45,7 @@ export interface Step<H extends HookName> {
   readonly requestable: Requestable | undefined
 }
 
+/** The steps of every hook, in the order they are walked. */
 export type Steps = { readonly [H in HookName]: readonly Step<H>[] }
 
 /** One line of `hadrian plan`. */

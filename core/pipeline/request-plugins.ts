@@ -1,5 +1,6 @@
 import type { GenerateRequest, PluginEntry } from '../contract/canonical.ts'
-import { gatewayError } from '../contract/errors.ts'
+import { gatewayError, invalidRequest } from '../contract/errors.ts'
+import { jsonPath, pointerKeys } from '../services/json-path.ts'
 import { nearest } from '../services/spelling.ts'
 import type { Plan, Requestable } from './plan.ts'
 
@@ -44,14 +45,10 @@ function paramsOf(requestable: Requestable, entry: PluginEntry, path: string): R
     else delete params[name]
   if (!validate(params)) {
     const errors = (validate.errors ?? []).map(({ instancePath, message, params: facts }) => ({
-      path: path + instancePath.replaceAll(/\/(\d+)/g, '[$1]').replaceAll('/', '.'),
+      path: jsonPath(pointerKeys(instancePath), params, path),
       message: `${message ?? 'is not valid'}${facts['additionalProperty'] === undefined ? '' : ` ("${String(facts['additionalProperty'])}")`}`,
     }))
-    const [first] = errors
-    throw gatewayError('invalid_request_error', `${first?.path ?? path} ${first?.message ?? 'is not valid'}`, {
-      param: first?.path ?? path,
-      details: { errors },
-    })
+    throw invalidRequest(errors)
   }
   return params
 }

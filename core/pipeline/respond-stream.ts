@@ -83,7 +83,7 @@ async function* streamPieces(
   const { clock } = exchange.services
   const { writer, texts } = openWriter(exchange, reply)
   let begun = false
-  let failure: unknown
+  let ending: ReturnType<typeof endingOf> | undefined
   try {
     for await (const text of texts) {
       if (text === '') continue
@@ -94,18 +94,18 @@ async function* streamPieces(
       yield text
     }
   } catch (error) {
-    failure = error
     if (!begun) throw error
+    // Of the ending, since a plugin may throw undefined.
+    ending = endingOf(exchange, error)
   }
-  if (failure === undefined) {
+  if (!ending) {
     exchange.firstEventMs ??= clock.monotonicMs()
     await settlement.settle({ status: 'completed', httpStatus: reply.status })
     yield writer.end(endOf(exchange))
     return
   }
-  const ending = endingOf(exchange, failure)
   const outcome = await settlement.settle({ ...ending, httpStatus: reply.status })
-  if (outcome.status !== 'aborted') yield writer.fail(errorBody(failure, exchange.requestId))
+  if (outcome.status !== 'aborted') yield writer.fail(errorBody(ending.error, exchange.requestId))
 }
 
 /** Chooses between handing the upstream's records through and writing new ones from events. */

@@ -22,6 +22,8 @@ export type ReadyAnswer = Pick<RunResult, 'status' | 'headers' | 'body' | 'strea
  * @throws whatever ended the answer before its first piece; the exchange is not settled then
  */
 export async function respond(exchange: ExchangeState, reply: Reply, settlement: Settlement): Promise<ReadyAnswer> {
+  if (typeof (reply as Reply | null | undefined)?.status !== 'number')
+    throw new TypeError(`${exchange.answeredBy ?? 'a plugin'} answered with something that is no reply`)
   if (!reply.events) return respondBody(exchange, reply, settlement)
   return exchange.request.stream
     ? respondStream(exchange, reply, settlement)
@@ -43,7 +45,10 @@ async function respondWhole(exchange: ExchangeState, reply: Reply, settlement: S
   const dialect = dialects[exchange.dialect]
   const verbatim = isUntouched(exchange, reply) ? reply.whole : undefined
   const builder = new AnswerBuilder()
-  for await (const batch of clientEvents(exchange, reply)) if (!verbatim) for (const event of batch) builder.push(event)
+  // The answer is complete; where nobody wants to see its events, they need not be made to pass.
+  if (verbatim && exchange.steps('observe').length === 0)
+    exchange.firstEventMs ??= exchange.services.clock.monotonicMs()
+  else for await (const batch of clientEvents(exchange, reply)) for (const event of batch) builder.push(event)
   await settlement.settle({ status: 'completed', httpStatus: reply.status })
   const end = endOf(exchange)
   return {

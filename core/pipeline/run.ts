@@ -1,14 +1,15 @@
 import type { Span } from '@opentelemetry/api'
 import type { Dialect, GenerateRequest, JsonObject, Operation } from '../contract/canonical.ts'
-import { errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
+import { asGatewayError, errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import type { HookName, Outcome, Principal, Reply, Run, RunResult } from '../contract/plugin.ts'
 import { dialects } from '../dialects/index.ts'
 import { validateBody } from '../dialects/request-validation.ts'
+import { untilAborted } from '../services/until-aborted.ts'
 import { expandCandidates } from './candidates.ts'
 import { dispatch } from './dispatch.ts'
 import { ExchangeState } from './exchange.ts'
-import { callHook, untilAborted } from './hooks.ts'
+import { callHook } from './hooks.ts'
 import { activePlugins } from './request-plugins.ts'
 import { respond } from './respond.ts'
 import type { PipelineServices } from './services.ts'
@@ -170,9 +171,7 @@ export class Pipeline {
   /** A body that is no request: there is no exchange to settle, but there is one log line. */
   #refuseEarly(call: ModelCall, failure: unknown): RunResult {
     const { clock, logger } = this.services
-    const error = isGatewayError(failure)
-      ? failure
-      : gatewayError('internal_error', 'Internal error', { cause: failure })
+    const error = asGatewayError(failure)
     const outcome: Outcome = {
       status: error.status < 500 ? 'refused' : 'failed',
       httpStatus: error.status,

@@ -1,6 +1,6 @@
 import type { AttemptRecord, Outcome } from '../contract/plugin.ts'
 import type { GatewayError } from '../contract/errors.ts'
-import { gatewayError, isGatewayError } from '../contract/errors.ts'
+import { asGatewayError, gatewayError } from '../contract/errors.ts'
 import type { ExchangeState } from './exchange.ts'
 import { callHook } from './hooks.ts'
 
@@ -47,7 +47,7 @@ export class Settlement {
     const exchange = this.#exchange
     const { services } = exchange
     // An attempt whose stream was cut here still has to say what it used.
-    exchange.closeAttempts(ending.error ?? gatewayError('request_cancelled', 'The exchange has ended'))
+    exchange.end(ending.error)
     if (exchange.running.size > 0) await Promise.allSettled(exchange.running)
     const outcome = outcomeOf(exchange, ending)
     for (const step of exchange.steps('settle')) {
@@ -147,7 +147,7 @@ function failureFields(error: GatewayError | undefined): object {
 
 /** What an answer's failure means for the exchange. */
 export function endingOf(exchange: ExchangeState, failure: unknown): Ending & { readonly error: GatewayError } {
-  const error = isGatewayError(failure) ? failure : gatewayError('internal_error', 'Internal error', { cause: failure })
+  const error = asGatewayError(failure)
   const left =
     exchange.signal.aborted && (exchange.signal.reason as { code?: string } | undefined)?.code === 'request_cancelled'
   if (left) return { status: 'aborted', httpStatus: 499, error }

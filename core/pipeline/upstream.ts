@@ -17,6 +17,7 @@ export interface UpstreamTimeouts {
   readonly totalMs: number
 }
 
+/** One HTTP call of a provider. */
 export interface UpstreamCall {
   readonly provider: string
   readonly baseUrl: string

@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { discoverPackages } from '../boot/discover.ts'
 import { coreDirectory } from '../boot/packages.ts'
-import { describeProblem } from '../boot/problems.ts'
+import { describeProblem } from '../services/problems.ts'
 import { errorsText, fill, optionsText } from './readme-tables.ts'
 
 /** A README as it is and as it should be. */

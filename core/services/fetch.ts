@@ -9,13 +9,15 @@ import type { GatewayError } from '../contract/errors.ts'
 import type { Clock, FetchedResource, FetchOptions, SafeFetch } from '../contract/plugin.ts'
 import { addressPolicy, literalAddress } from './address.ts'
 import type { AddressPolicy } from './address.ts'
+import { fetchOnce } from './fetch-connection.ts'
 import { checkHeaders, parseTarget, redirectOf, unusable } from './fetch-request.ts'
 import type { FetchCall } from './fetch-request.ts'
-import { exchangeOnce } from './fetch-exchange.ts'
+import { untilAborted } from './until-aborted.ts'
 
 /** All addresses of a host name, as the system resolves it. Replaced in tests. */
 export type Resolve = (hostname: string) => Promise<readonly string[]>
 
+/** What {@link createSafeFetch} works with. */
 export interface SafeFetchOptions {
   /** Host names, addresses or ranges that may be called although they are not public. */
   readonly allow?: readonly string[]
@@ -79,8 +81,9 @@ export function createSafeFetch({ allow, clock, resolve = resolveBySystem }: Saf
     }
     const limits = { limitBytes: options.limitBytes ?? defaultLimitBytes, accept: options.accept }
     for (let left = options.maxRedirects ?? defaultMaxRedirects; ; left--) {
-      const addresses = await untilAborted(checkedAddresses(call.url, policy, resolve), signal)
-      const answer = await exchangeOnce(call, addresses, limits, signal)
+      // DNS cannot be cancelled, but need not be waited for.
+      const addresses = await untilAborted(signal, checkedAddresses(call.url, policy, resolve))
+      const answer = await fetchOnce(call, addresses, limits, signal)
       if (!('location' in answer)) return answer
       if (left <= 0) throw unusable('The URL redirects too often')
       call = redirectOf(call, answer)
@@ -122,17 +125,4 @@ async function checkedAddresses(url: URL, policy: AddressPolicy, resolve: Resolv
   const allowed = canonical && (policy.allowsHost(url.hostname) || addresses.every((it) => policy.allowsAddress(it)))
   if (addresses.length > 0 && allowed) return addresses
   throw unusable(refusal, new Error(`${url.hostname} resolves to ${addresses.join(', ') || 'nothing'}`))
-}
-
-/** The promise, unless the signal aborts first. DNS cannot be cancelled, but need not be waited for. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const onAbort = () => reject(signal.reason as Error)
-  if (signal.aborted) onAbort()
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }

@@ -8,6 +8,7 @@ export interface LogDestination {
   write(line: string): unknown
 }
 
+/** How {@link createLogger} writes. */
 export interface LoggerOptions {
   /** `debug`, `info`, `warn`, `error` or `silent`. */
   readonly level: string
@@ -141,6 +142,9 @@ function adapt(logger: pino.Logger, flush: () => void): RootLogger {
   }
 }
 
+/** What a terminal would obey: a client chooses the names of models, which are logged. */
+const terminalControls = /(?![\n\t])\p{Cc}/gu
+
 /** `12:30:05.123 WARN  Upstream failed provider=openai`, and below it the stacks of an error and its causes. */
 function prettyLine(line: string): string {
   const { time, level, message, error, err, ...fields } = JSON.parse(line) as Record<string, unknown>
@@ -152,7 +156,8 @@ function prettyLine(line: string): string {
     const prefix = stacks === '' ? '  ' : '  caused by '
     stacks += `${prefix}${described.stack ?? `${described.type}: ${described.message}`}\n`
   }
-  return `${clock} ${String(level).toUpperCase().padEnd(5)} ${text(message) ?? ''}${shown.join('')}\n${stacks}`
+  const printed = `${clock} ${String(level).toUpperCase().padEnd(5)} ${text(message) ?? ''}${shown.join('')}\n${stacks}`
+  return printed.replaceAll(terminalControls, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 function pretty(value: unknown): string {

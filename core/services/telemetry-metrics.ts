@@ -24,7 +24,7 @@ const tokenBoundaries = [
 const hookBoundaries = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
 
 /** Stands for all values beyond the limit of a {@link boundedLabel}. */
-export const otherLabel = 'other'
+const otherLabel = 'other'
 
 /**
  * Keeps the number of values of a label bounded: the first `limit` values that prove themselves are kept, of the others

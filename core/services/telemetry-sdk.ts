@@ -2,6 +2,7 @@ import { context, diag, metrics, propagation, trace } from '@opentelemetry/api'
 import type { IMetricReader, MeterProvider, PushMetricExporter } from '@opentelemetry/sdk-metrics'
 import { randomUUID } from 'node:crypto'
 
+/** Environment variables. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** What the usual variables ask for. */
@@ -78,6 +79,7 @@ export interface Sdk {
  */
 export async function startSdk(init: {
   readonly environment: Environment
+  readonly serviceName: string
   readonly version: string
   readonly signals: Signals
   readonly readers: readonly IMetricReader[]
@@ -97,7 +99,7 @@ export async function startSdk(init: {
     logRecordProcessors: [],
     // The detectors would send the command line and facts of the machine, which nobody asked for.
     ...(!environment['OTEL_NODE_RESOURCE_DETECTORS'] && { resourceDetectors: [] }),
-    resourceAttributes: resourceAttributes(environment, init.version),
+    resourceAttributes: resourceAttributes(environment, init),
   })
   return {
     takesReaders: !fromFile,
@@ -112,17 +114,20 @@ export async function startSdk(init: {
 }
 
 /** Our defaults, and no attribute that `OTEL_RESOURCE_ATTRIBUTES` sets. */
-function resourceAttributes(environment: Environment, version: string): Record<string, string> {
+function resourceAttributes(
+  environment: Environment,
+  gateway: { readonly serviceName: string; readonly version: string },
+): Record<string, string> {
   const set = new Set(list(environment['OTEL_RESOURCE_ATTRIBUTES'] ?? '').map((entry) => entry.split('=', 1)[0]))
-  const serviceName = environment['OTEL_SERVICE_NAME']?.trim()
+  const named = environment['OTEL_SERVICE_NAME']?.trim()
   const defaults = {
-    'service.name': 'hadrian',
-    'service.version': version,
+    'service.name': gateway.serviceName,
+    'service.version': gateway.version,
     'service.instance.id': randomUUID(),
   }
   return {
     ...Object.fromEntries(Object.entries(defaults).filter(([name]) => !set.has(name))),
-    ...(serviceName && { 'service.name': serviceName }),
+    ...(named && { 'service.name': named }),
   }
 }
 

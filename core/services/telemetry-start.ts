@@ -8,6 +8,7 @@ import { createSpans, noSpans } from './telemetry-spans.ts'
 import { scopeName } from './telemetry.ts'
 import type { Telemetry } from './telemetry.ts'
 
+/** What {@link createTelemetry} starts. */
 export interface TelemetryOptions {
   /**
    * The environment of the process: its `OTEL_*` variables decide what is loaded. The SDK reads the details (endpoints,
@@ -16,6 +17,8 @@ export interface TelemetryOptions {
   readonly environment: Environment
   /** Serve `/metrics`. */
   readonly metrics: boolean
+  /** Shown as `service.name`, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` says otherwise. */
+  readonly serviceName: string
   /** The gateway's version, shown as `service.version`. */
   readonly version: string
 }

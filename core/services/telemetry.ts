@@ -68,6 +68,7 @@ export const operationNames: Readonly<Record<Operation, string>> = {
 /** Name of the tracer and the meter. */
 export const scopeName = 'hadrian'
 
+/** An HTTP request as its span shows it. */
 export interface ServerSpanInit {
   readonly method: string
   /** The pattern of the route, never the raw path. */
@@ -76,6 +77,7 @@ export interface ServerSpanInit {
   readonly headers: Readonly<Record<string, string | undefined>>
 }
 
+/** One attempt as its span shows it from the start. */
 export interface AttemptSpanInit {
   readonly operation: Operation
   /** Name of the provider instance. */
@@ -90,6 +92,7 @@ export interface AttemptSpanInit {
   readonly number: number
 }
 
+/** What is known of an attempt at its end. */
 export interface AttemptSpanEnd {
   readonly usage?: Usage
   readonly finishReason?: FinishReason | (string & {})
@@ -100,6 +103,7 @@ export interface AttemptSpanEnd {
   readonly firstEventMs?: number
 }
 
+/** What an exchange adds to the metrics when it is settled. Durations in milliseconds. */
 export interface ExchangeMeasures {
   readonly operation: Operation
   readonly dialect: Dialect
@@ -114,6 +118,7 @@ export interface ExchangeMeasures {
   readonly streamed: boolean
 }
 
+/** What an attempt adds to the metrics when it is closed. Durations in milliseconds. */
 export interface AttemptMeasures {
   readonly operation: Operation
   readonly provider: string

@@ -4,7 +4,7 @@ import type { Answer } from '../contract/answer.ts'
 import type { StreamEvent } from '../contract/canonical.ts'
 import type { HttpProvider, WireRequest } from '../contract/provider.ts'
 import { EventSplitter, record } from '../dialects/event-stream.ts'
-import type { RecordedExchange } from './provider-suite.ts'
+import type { RecordedAnswer } from './provider-suite.ts'
 
 /** A long recording is split at this many places in two; byte by byte still covers every border. */
 const mostSplits = 400
@@ -32,7 +32,7 @@ export function checkWhole(events: readonly StreamEvent[]): void {
 }
 
 /** Every split of the bytes in two, with LF and with CRLF, gives the events of the unsplit stream. */
-export function checkSplits(provider: HttpProvider, { records = [] }: RecordedExchange, wire: WireRequest): void {
+export function checkSplits(provider: HttpProvider, { records = [] }: RecordedAnswer, wire: WireRequest): void {
   const text = records.map(({ data, event }) => record(data, event)).join('')
   for (const bytes of [Buffer.from(text), Buffer.from(text.replaceAll('\n', '\r\n'))]) {
     const expected = decodeBytes(provider, wire, [bytes])
@@ -55,7 +55,7 @@ function* splits(length: number): Generator<number> {
 }
 
 /** A body that ends after any record is decoded without a throw, and again alike: decoders share nothing. */
-export function checkCuts(provider: HttpProvider, { records = [] }: RecordedExchange, wire: WireRequest): void {
+export function checkCuts(provider: HttpProvider, { records = [] }: RecordedAnswer, wire: WireRequest): void {
   for (let kept = 0; kept <= records.length; kept++) {
     const decode = (): readonly StreamEvent[] => {
       const decoder = provider.decoder(wire)
@@ -68,7 +68,7 @@ export function checkCuts(provider: HttpProvider, { records = [] }: RecordedExch
 /** The same answer, whole and streamed, adds up to the same. */
 export function checkAgreement(
   provider: HttpProvider,
-  { body, records = [] }: RecordedExchange,
+  { body, records = [] }: RecordedAnswer,
   wire: WireRequest,
 ): void {
   const decoder = provider.decoder(wire)

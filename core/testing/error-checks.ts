@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { errorBody, isGatewayError } from '../contract/errors.ts'
 import type { HttpProvider } from '../contract/provider.ts'
-import type { RecordedExchange } from './provider-suite.ts'
+import type { RecordedAnswer } from './provider-suite.ts'
 
 /** Bodies that upstreams, and what stands between, send with an error status. */
 const strangeBodies = [
@@ -20,7 +20,7 @@ const strangeBodies = [
 /** An upstream's failure becomes an error that a client and the fallback can use, whatever its body. */
 export function checkError(
   provider: HttpProvider,
-  { status, headers = {}, body }: RecordedExchange,
+  { status, headers = {}, body }: RecordedAnswer,
   secrets: readonly string[],
 ): void {
   const quoting = secrets.map((secret) => ({ error: { message: `Incorrect API key provided: ${secret}.` } }))

@@ -9,6 +9,7 @@ import { FakeClock } from './fake-clock.ts'
 import { fakeProvider } from './fake-provider.ts'
 import type { FakeProvider } from './fake-provider.ts'
 
+/** What {@link harness} boots. Everything has a default. */
 export interface HarnessOptions {
   /** The plugins under test, alone or with what would stand under `[plugins.NAME]`. */
   readonly plugins?: readonly (PluginDefinition | MemoryPlugin)[]

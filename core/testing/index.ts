@@ -8,6 +8,6 @@ export type { Harness, HarnessAnswer, HarnessOptions, HarnessRequest, HarnessStr
 export { pluginSuite } from './plugin-suite.ts'
 export type { PluginSuiteOptions } from './plugin-suite.ts'
 export { providerSuite } from './provider-suite.ts'
-export type { ProviderSuiteOptions, RecordedExchange, RequestCase } from './provider-suite.ts'
+export type { ProviderSuiteOptions, RecordedAnswer, RequestCase } from './provider-suite.ts'
 export { transportSuite } from './transport-suite.ts'
 export type { TransportSuiteOptions } from './transport-suite.ts'

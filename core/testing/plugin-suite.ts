@@ -14,6 +14,7 @@ import { countSettles } from './settle-count.ts'
 import type { CountedPlugin } from './settle-count.ts'
 import { breakingOff, cut, endless, failing } from './upstream-scripts.ts'
 
+/** What {@link pluginSuite} needs to know of a plugin. */
 export interface PluginSuiteOptions {
   /**
    * Options the plugin can be set up with, as under `[plugins.NAME]`; needed if it has required ones. They must let a

@@ -8,8 +8,8 @@ import { checkError } from './error-checks.ts'
 import { FakeClock } from './fake-clock.ts'
 import { checkSchema } from './schema-checks.ts'
 
-/** A recorded exchange with the upstream. */
-export interface RecordedExchange {
+/** A recorded answer of the upstream. */
+export interface RecordedAnswer {
   readonly name: string
   /** The dialect of the wire, as `encode` says it. */
   readonly dialect: string
@@ -36,10 +36,11 @@ export interface RequestCase {
   readonly golden?: { readonly path?: string; readonly headers?: JsonObject; readonly body?: unknown }
 }
 
+/** What {@link providerSuite} needs to know of a provider. */
 export interface ProviderSuiteOptions {
   /** Options the provider can be set up with, as under `[providers.INSTANCE]`. Give secrets a value: none may leak. */
   readonly options?: JsonObject
-  readonly exchanges: readonly RecordedExchange[]
+  readonly answers: readonly RecordedAnswer[]
   readonly requests?: readonly RequestCase[]
 }
 
@@ -76,25 +77,24 @@ export function providerSuite(definition: ProviderDefinition, suite: ProviderSui
       await provider.stop?.()
     })
 
-    for (const exchange of suite.exchanges) {
-      const wire = { method: 'POST', path: '/', headers: {}, dialect: exchange.dialect } as const
-      if (exchange.status >= 300)
-        it(`turns into an error: ${exchange.name}`, async () => checkError(await setUp(), exchange, secrets))
-      if (exchange.status < 300 && exchange.body !== undefined)
-        it(`decodes: ${exchange.name}`, async () => checkWhole((await setUp()).decode(exchange.body, wire)))
-      if (exchange.records) {
-        it(`decodes alike for every split of the bytes: ${exchange.name}`, async () =>
-          checkSplits(await setUp(), exchange, wire))
-        it(`survives an end after every record: ${exchange.name}`, async () => checkCuts(await setUp(), exchange, wire))
+    for (const answer of suite.answers) {
+      const wire = { method: 'POST', path: '/', headers: {}, dialect: answer.dialect } as const
+      if (answer.status >= 300)
+        it(`turns into an error: ${answer.name}`, async () => checkError(await setUp(), answer, secrets))
+      if (answer.status < 300 && answer.body !== undefined)
+        it(`decodes: ${answer.name}`, async () => checkWhole((await setUp()).decode(answer.body, wire)))
+      if (answer.records) {
+        it(`decodes alike for every split of the bytes: ${answer.name}`, async () =>
+          checkSplits(await setUp(), answer, wire))
+        it(`survives an end after every record: ${answer.name}`, async () => checkCuts(await setUp(), answer, wire))
       }
-      if (exchange.records && exchange.body !== undefined)
-        it(`says the same whole and streamed: ${exchange.name}`, async () =>
-          checkAgreement(await setUp(), exchange, wire))
+      if (answer.records && answer.body !== undefined)
+        it(`says the same whole and streamed: ${answer.name}`, async () => checkAgreement(await setUp(), answer, wire))
     }
 
     it('is total: strange records are no error', async () => {
       const provider = await setUp()
-      for (const dialect of new Set(suite.exchanges.flatMap(({ dialect, records }) => (records ? [dialect] : [])))) {
+      for (const dialect of new Set(suite.answers.flatMap(({ dialect, records }) => (records ? [dialect] : [])))) {
         const decoder = provider.decoder({ method: 'POST', path: '/', headers: {}, dialect })
         for (const data of strangeRecords)
           for (const event of [undefined, 'of tomorrow'])

@@ -9,6 +9,7 @@ import type { Harness } from './harness.ts'
 import { checkDefaults, setUpProvider } from './provider-suite.ts'
 import { checkSchema } from './schema-checks.ts'
 
+/** What {@link transportSuite} needs to know of a provider. */
 export interface TransportSuiteOptions {
   /** Options the provider can be set up with, as under `[providers.INSTANCE]`. */
   readonly options?: JsonObject

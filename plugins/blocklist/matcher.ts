@@ -23,8 +23,8 @@ export interface MatcherOptions {
 }
 
 /** Limits of one pattern. */
-export const longestMatch = 1000
-export const mostWays = 10_000
+const longestMatch = 1000
+const mostWays = 10_000
 
 /** A character that belongs to a word. ASCII's `\w` would find the `foo` in `fooé`. */
 const wordCharacter = String.raw`[\p{L}\p{N}_]`

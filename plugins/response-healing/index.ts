@@ -1,5 +1,5 @@
 import { definePlugin } from '@hadrian/core/plugin'
-import type { Exchange, ResponseFormat, StreamEvent } from '@hadrian/core/plugin'
+import type { Exchange, JsonObject, ResponseFormat, StreamEvent } from '@hadrian/core/plugin'
 import { HeldAnswer } from './held-answer.ts'
 import { heal } from './heal.ts'
 import type { Wanted } from './heal.ts'
@@ -23,10 +23,23 @@ export default definePlugin({
 
 /** What the answer should be; undefined if it need not be JSON. */
 function wantedBy(format: ResponseFormat | undefined): Wanted | undefined {
-  if (format?.type === 'json_object') return 'object'
-  if (format?.type !== 'json_schema') return undefined
-  const type = format.schema?.['type']
-  return type === 'object' || type === 'array' ? type : 'any'
+  // A format with fields that the canonical form has no name for stays as the client wrote it.
+  const {
+    type,
+    schema,
+    json_schema: nested,
+  } = (format?.type === 'native' ? format.value : (format ?? {})) as WireFormat
+  if (type === 'json_object') return 'object'
+  if (type !== 'json_schema') return undefined
+  const top = (schema ?? nested?.schema)?.['type']
+  return top === 'object' || top === 'array' ? top : 'any'
+}
+
+/** `response_format` of Chat Completions, which nests the schema, and `text.format` of the Responses API, which does not. */
+interface WireFormat {
+  readonly type?: unknown
+  readonly schema?: JsonObject
+  readonly json_schema?: { readonly schema?: JsonObject }
 }
 
 async function* healed(

@@ -4,7 +4,7 @@ import type { JsonObject, NativePart } from '@hadrian/core/provider'
  * Name for the citations that Chat Completions has no word for. Not the name of the Messages dialect: citations are no
  * blocks, so they must never be sent back as one.
  */
-export const citationDialect = 'anthropic-citation'
+const citationDialect = 'anthropic-citation'
 
 /**
  * The citations of a text block. Those of a web page become a `url_citation` of Chat Completions, which spans the block;

@@ -2,6 +2,7 @@ import type { GenerateRequest, JsonObject } from '@hadrian/core/provider'
 
 import type { LossList } from './loss-list.ts'
 import type { ModelTraits } from './traits.ts'
+import { isObject } from './wire.ts'
 
 /** Longest `metadata.user_id` the API takes. */
 const maxUserLength = 256
@@ -20,16 +21,12 @@ const serviceTiers: Readonly<Record<string, string>> = {
 const silentExtras = new Set([
   'background',
   'client_metadata',
-  'conversation',
   'include',
-  'instructions',
-  'previous_response_id',
-  'prompt',
   'route',
   'session_id',
   'stream_options',
   'trace',
-  'truncation',
+  'usage',
 ])
 
 /** Sampling and the other plain parameters of the body; reports those that have no counterpart. */
@@ -97,9 +94,22 @@ function reportUnsupported(request: GenerateRequest, losses: LossList): void {
   if (request.logitBias && Object.keys(request.logitBias).length > 0) losses.unsupported('logitBias')
   if (request.verbosity !== undefined && request.verbosity !== 'medium') losses.unsupported('verbosity')
   if (request.promptCacheKey !== undefined) losses.unsupported('promptCacheKey')
-  for (const [field, value] of Object.entries(request.extra)) {
-    if (value === null || silentExtras.has(field)) continue
-    if (field === 'cache_control' && request.dialect === 'chat') continue
-    losses.unsupported(field)
+  for (const field of Object.keys(request.reasoning?.extra ?? {})) losses.unsupported(`reasoning.${field}`)
+  if (request.dialect === 'chat') {
+    // A response object repeats the metadata and says that it was not stored; a chat answer has no such fields.
+    if (request.metadata && Object.keys(request.metadata).length > 0) losses.unsupported('metadata')
+    if (request.store) losses.unsupported('store')
   }
+  for (const [field, value] of Object.entries(request.extra)) {
+    if (!isSilent(request, field, value)) losses.unsupported(field)
+  }
+}
+
+function isSilent({ dialect, maxOutputTokens }: GenerateRequest, field: string, value: unknown): boolean {
+  if (value === null || silentExtras.has(field)) return true
+  if (field === 'truncation') return value === 'disabled'
+  if (field === 'text') return isObject(value) && Object.keys(value).length === 0
+  if (dialect !== 'chat') return false
+  // Of the two names of the output limit the other one has won.
+  return field === 'cache_control' || (field === 'max_tokens' && maxOutputTokens !== undefined)
 }

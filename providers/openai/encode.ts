@@ -1,4 +1,5 @@
 import type { GenerateRequest, JsonObject, ResponseFormat, Target, Warning } from '@hadrian/core/provider'
+import { encodeExtra } from './extra-fields.ts'
 import { Losses } from './losses.ts'
 import type { Wire } from './message-parts.ts'
 import { encodeMessages } from './messages.ts'
@@ -6,15 +7,6 @@ import { maxTokensField } from './quirks.ts'
 import type { Quirks } from './quirks.ts'
 import { encodeReasoning } from './reasoning.ts'
 import { encodeTools } from './tools.ts'
-
-/** Fields beyond OpenAI's API that go out only where the upstream takes them. */
-const extensionFields = ['top_a', 'repetition_penalty', 'include_reasoning', 'cache_control', 'transforms'] as const
-
-/** Fields that a gateway serves itself, or that mean nothing behind one: never sent upstream. */
-const ownFields = ['route', 'usage', 'preset', 'session_id', 'trace', 'debug'] as const
-
-/** Fields of the Responses API that ask for nothing a chat upstream could do or leave undone. */
-const harmless: ReadonlySet<string> = new Set(['include', 'truncation', 'text', 'background', 'stream_options'])
 
 /** Canonical fields that are one value on the wire, in every dialect. */
 const plainFields = [
@@ -25,8 +17,6 @@ const plainFields = [
   ['seed', 'seed'],
   ['n', 'n'],
   ['logit_bias', 'logitBias'],
-  ['logprobs', 'logprobs'],
-  ['top_logprobs', 'topLogprobs'],
   ['user', 'user'],
 ] as const satisfies readonly (readonly [string, keyof GenerateRequest])[]
 
@@ -101,24 +91,14 @@ function encodeLimit(request: GenerateRequest, target: Target, words: readonly s
   return { [maxTokensField(written, target, quirks)]: request.maxOutputTokens }
 }
 
-/** The client's fields without a canonical name, but for those the upstream does not take. */
-function encodeExtra(request: GenerateRequest, wire: Pick<Wire, 'quirks' | 'losses' | 'sameDialect'>): JsonObject {
-  if (!wire.sameDialect) {
-    const lost = Object.entries(request.extra).filter(([name, value]) => value !== null && !harmless.has(name))
-    for (const [name] of lost) wire.losses.parameter(name)
-    return {}
+/** A Responses client asks for the probabilities of tokens by naming how many, and zero is its way to say none. */
+function encodeLogprobs({ logprobs, topLogprobs }: GenerateRequest, sameDialect: boolean): JsonObject {
+  const isAsked = sameDialect || logprobs === true || (topLogprobs ?? 0) > 0
+  if (!isAsked) return {}
+  return {
+    ...(sameDialect ? logprobs !== undefined && { logprobs } : { logprobs: true }),
+    ...(topLogprobs !== undefined && { top_logprobs: topLogprobs }),
   }
-  const kept: Record<string, unknown> = { ...request.extra }
-  delete kept['stream_options']
-  for (const name of ownFields) if (!wire.quirks.extensions.has(name)) delete kept[name]
-  for (const name of extensionFields) {
-    if (kept[name] === undefined || wire.quirks.extensions.has(name)) continue
-    delete kept[name]
-    if (name !== 'include_reasoning' && name !== 'cache_control') wire.losses.parameter(name)
-  }
-  // Upstreams refuse both limits at once, and the first one has won.
-  if (request.maxOutputTokens !== undefined) delete kept['max_tokens']
-  return kept
 }
 
 /**
@@ -133,9 +113,8 @@ export function encodeChat(
   const sameDialect = request.dialect === 'chat'
   const wire: Wire = { quirks, losses: new Losses(), sameDialect }
   const words = sameDialect ? (request.form?.split(' ') ?? []) : []
-  const needsLogprobs = !sameDialect && request.topLogprobs !== undefined && request.logprobs === undefined
   const body = {
-    ...encodeExtra(request, wire),
+    ...encodeExtra(request, quirks, wire.losses, (name) => sameDialect && name !== 'stream_options'),
     model: target.model,
     messages: encodeMessages(request.messages, wire),
     ...encodeTools(request, words.includes('functions'), wire),
@@ -143,7 +122,7 @@ export function encodeChat(
     ...encodeReasoning(request, target, words, wire),
     ...encodeLimit(request, target, words, quirks),
     ...pick(request, plainFields),
-    ...(needsLogprobs && { logprobs: true }),
+    ...encodeLogprobs(request, sameDialect),
     ...encodeSampling(request, wire),
     ...encodeStop(request, words),
     ...encodeOpenAiFields(request, wire),
@@ -164,11 +143,11 @@ export function encodeRaw(
   target: Target,
   quirks: Quirks,
 ): { body: JsonObject; warnings: readonly Warning[] } {
-  const wire = { quirks, losses: new Losses(), sameDialect: true }
+  const wire = { quirks, losses: new Losses() }
   const words = request.form?.split(' ') ?? []
   const limit = request.maxOutputTokens !== undefined && { max_tokens: request.maxOutputTokens }
   const body = {
-    ...encodeExtra(request, wire),
+    ...encodeExtra(request, quirks, wire.losses, (name) => name !== 'stream_options'),
     model: target.model,
     ...limit,
     ...pick(request, plainFields),

@@ -36,7 +36,7 @@ function encodeBody(
   quirks: Quirks,
 ): { readonly body: unknown; readonly warnings: readonly Warning[] } {
   if (dialect === 'chat') return encodeChat(request, target, quirks)
-  if (dialect === 'responses') return encodeResponses(request, target, [...quirks.extensions])
+  if (dialect === 'responses') return encodeResponses(request, target, quirks)
   return encodeRaw(request, target, quirks)
 }
 
@@ -73,7 +73,8 @@ export default defineProvider({
         tools: true,
         jsonSchema: true,
         reasoning: true,
-        choices: settings.choices,
+        // The Responses API makes one answer per call.
+        choices: settings.choices && (quirks.paths.chat !== undefined || quirks.paths.responses === undefined),
         input: ['image', 'audio', 'file'],
       },
       encode(request, target) {

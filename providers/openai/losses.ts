@@ -13,6 +13,11 @@ export class Losses {
     this.#add({ code: 'unsupported_parameter', message, param })
   }
 
+  /** The model does not think, so that `reasoning` was left out. */
+  thinking(model: string): void {
+    this.parameter('reasoning', `${model} does not reason; reasoning was left out`)
+  }
+
   /** The parameter went out with another value or in another place. */
   adjusted(param: string, message: string): void {
     this.#add({ code: 'adjusted_value', message, param })

@@ -144,6 +144,12 @@ function encodeResults(message: Message, wire: Wire): readonly JsonObject[] {
   }))
 }
 
+/** Nothing is left of a message whose parts chat has no word for. */
+function isEmptied({ role: _, name: __, content, ...others }: JsonObject): boolean {
+  const hasContent = Array.isArray(content) ? content.length > 0 : content !== null
+  return !hasContent && Object.keys(others).length === 0
+}
+
 function encodeMessage(message: Message, wire: Wire): readonly JsonObject[] {
   if (message.role === 'assistant') return [encodeAssistant(message, wire)]
   const results = message.content.some((part) => part.type === 'tool_result') ? encodeResults(message, wire) : []
@@ -161,5 +167,9 @@ function encodeMessage(message: Message, wire: Wire): readonly JsonObject[] {
 
 /** The `messages` of a chat body. */
 export function encodeMessages(messages: readonly Message[], wire: Wire): readonly JsonObject[] {
-  return (wire.sameDialect ? messages : turns(messages)).flatMap((message) => encodeMessage(message, wire))
+  if (wire.sameDialect) return messages.flatMap((message) => encodeMessage(message, wire))
+  return turns(messages).flatMap((message) => {
+    const encoded = encodeMessage(message, wire)
+    return message.content.length > 0 ? encoded.filter((one) => !isEmptied(one)) : encoded
+  })
 }

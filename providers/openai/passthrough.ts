@@ -1,4 +1,5 @@
 import type { GenerateRequest, JsonObject, Part, Target } from '@hadrian/core/provider'
+import { extensionFields } from './extra-fields.ts'
 import { maxTokensField } from './quirks.ts'
 import type { Quirks } from './quirks.ts'
 import { responsesPass } from './responses-passthrough.ts'
@@ -59,16 +60,7 @@ export function passes(request: GenerateRequest, target: Target, quirks: Quirks)
   if (request.stream && !quirks.includeUsage) return false
   const { topK, minP, extra } = request
   const taken: JsonObject = { top_k: topK, min_p: minP, ...extra }
-  const mapped = [
-    'top_k',
-    'min_p',
-    'top_a',
-    'repetition_penalty',
-    'include_reasoning',
-    'cache_control',
-    'transforms',
-    'usage',
-  ]
+  const mapped = ['top_k', 'min_p', ...extensionFields]
   if (mapped.some((name) => taken[name] !== undefined && !quirks.extensions.has(name))) return false
   if (request.dialect === 'chat') return chatPasses(request, target, quirks)
   if (request.dialect !== 'responses') return true

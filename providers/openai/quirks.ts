@@ -35,7 +35,7 @@ const openAiHosts = /(^|\.)(openai\.com|openai\.azure\.com|services\.ai\.azure\.
 const ollamaPort = '11434'
 
 /** The base URL of an Ollama server from the value of OLLAMA_HOST, read as Ollama's own client does. */
-export function ollamaBaseUrl(host: string): string {
+function ollamaBaseUrl(host: string): string {
   const hasScheme = /^https?:\/\//i.test(host)
   const url = new URL(hasScheme ? host : `http://${host}`)
   if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1'
@@ -71,7 +71,7 @@ const reasoningModels = /^(o\d|gpt-([5-9]|\d\d)|codex)/
 const chatVariants = /^gpt-[\d.]+-chat/
 
 /** True if the model takes `reasoning_effort`, as far as its name and the catalog tell. */
-export function isReasoningModel(target: Target, quirks: Quirks): boolean {
+export function isReasoningModel(target: Target, quirks: Pick<Quirks, 'isOpenAi'>): boolean {
   const parameters = target.info?.supportedParameters
   if (parameters) return parameters.includes('reasoning') || parameters.includes('reasoning_effort')
   if (!quirks.isOpenAi) return true

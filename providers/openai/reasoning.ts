@@ -1,4 +1,5 @@
 import type { GenerateRequest, JsonObject, ReasoningRequest, Target } from '@hadrian/core/provider'
+import { nearestEffort } from './effort.ts'
 import type { Wire } from './message-parts.ts'
 import { isReasoningModel } from './quirks.ts'
 
@@ -26,43 +27,6 @@ function encodeNatively(reasoning: ReasoningRequest, words: readonly string[], s
   return { ...(isShort && { reasoning_effort: effort }), ...(hasObject && { reasoning: object }) }
 }
 
-/** Budgets in tokens up to which an effort is the nearest one; OpenRouter's shares of a usual limit, turned round. */
-const budgets = [
-  [1024, 'minimal'],
-  [4096, 'low'],
-  [12_288, 'medium'],
-] as const
-
-/** Shares of the output limit up to which an effort is the nearest one: between OpenRouter's 10, 20, 50 and 80 percent. */
-const shares = [
-  [0.15, 'minimal'],
-  [0.35, 'low'],
-  [0.65, 'medium'],
-] as const
-
-function effortOfBudget(budget: number, maxOutputTokens: number | undefined): string {
-  if (budget === 0) return 'none'
-  const share = maxOutputTokens ? budget / maxOutputTokens : undefined
-  const [table, value] = share === undefined ? [budgets, budget] : [shares, share]
-  return table.find(([bound]) => value <= bound)?.[1] ?? 'high'
-}
-
-function effortOf(request: GenerateRequest, reasoning: ReasoningRequest, wire: Wire): string | undefined {
-  const { effort, maxTokens, enabled } = reasoning
-  if (effort === 'max') {
-    wire.losses.adjusted('reasoning.effort', "The upstream has no effort 'max'; it was sent as 'high'")
-    return 'high'
-  }
-  if (effort !== undefined) return effort
-  if (maxTokens !== undefined) {
-    const nearest = effortOfBudget(maxTokens, request.maxOutputTokens)
-    wire.losses.adjusted('reasoning.max_tokens', `The upstream takes no budget; it was sent as effort '${nearest}'`)
-    return nearest
-  }
-  if (enabled === undefined) return undefined
-  return enabled ? 'medium' : 'none'
-}
-
 /** `reasoning` or `reasoning_effort` of a chat body. `words` is the `form` of the request. */
 export function encodeReasoning(
   request: GenerateRequest,
@@ -75,10 +39,10 @@ export function encodeReasoning(
   if (wire.quirks.extensions.has('reasoning')) return encodeNatively(reasoning, words, wire.sameDialect)
   if (reasoning.summary !== undefined) wire.losses.parameter('reasoning.summary')
   for (const field of Object.keys(reasoning.extra ?? {})) wire.losses.parameter(`reasoning.${field}`)
-  const effort = effortOf(request, reasoning, wire)
+  const effort = nearestEffort(request, wire.losses)
   if (effort === undefined) return {}
   // A client that wrote the upstream's own field gets the upstream's own answer to it.
   if (words.includes('reasoning_effort') || isReasoningModel(target, wire.quirks)) return { reasoning_effort: effort }
-  if (effort !== 'none') wire.losses.parameter('reasoning', `${target.model} does not reason; reasoning was left out`)
+  if (effort !== 'none') wire.losses.thinking(target.model)
   return {}
 }

@@ -1,5 +1,6 @@
 import { upstreamError } from '@hadrian/core/provider'
 import type { Decoder, GatewayError, JsonObject, ServerSentEvent, StreamEvent } from '@hadrian/core/provider'
+import { parseRecord } from './decode.ts'
 import { isObject } from './json.ts'
 import { ResponseItems } from './responses-output.ts'
 import { decodeResponsesUsage } from './responses-usage.ts'
@@ -44,7 +45,7 @@ export function responsesDecoder(provider = 'openai'): Decoder {
   }
   return {
     push(message: ServerSentEvent): readonly StreamEvent[] {
-      const record = parse(message.data)
+      const record = parseRecord(message.data)
       if (!record) return []
       const { type = message.event } = record
       switch (type) {
@@ -67,15 +68,6 @@ export function responsesDecoder(provider = 'openai'): Decoder {
       }
     },
     end: () => [],
-  }
-}
-
-function parse(data: string): JsonObject | undefined {
-  try {
-    const record: unknown = JSON.parse(data)
-    return isObject(record) ? record : undefined
-  } catch {
-    return undefined
   }
 }
 

@@ -2,16 +2,18 @@ import type {
   GenerateRequest,
   JsonObject,
   Message,
-  ReasoningEffort,
-  ReasoningRequest,
   ResponseFormat,
   Target,
   Tool,
   ToolChoice,
   Warning,
 } from '@hadrian/core/provider'
+import { nearestEffort } from './effort.ts'
+import { encodeExtra } from './extra-fields.ts'
+import { Losses } from './losses.ts'
+import { isReasoningModel } from './quirks.ts'
+import type { Quirks } from './quirks.ts'
 import { encodeItems, instructionsText } from './responses-items.ts'
-import type { Warn } from './responses-items.ts'
 
 /** Fields that Chat Completions and Responses both have under one name without a canonical field. */
 const sharedFields: ReadonlySet<string> = new Set(['prompt_cache_retention', 'prompt_cache_options', 'moderation'])
@@ -19,42 +21,41 @@ const sharedFields: ReadonlySet<string> = new Set(['prompt_cache_retention', 'pr
 /** OpenAI refuses less. */
 const minimumOutputTokens = 16
 
-/**
- * The body of `POST /responses`. `extensions` are the extension fields that the upstream takes besides OpenAI's own:
- * `top_k`, `min_p`, `reasoning` (then with budget, `enabled` and `exclude`).
- */
+/** What of an upstream's peculiarities concerns this API. */
+type Peculiarities = Pick<Quirks, 'extensions' | 'isOpenAi'>
+
+const openAi: Peculiarities = { extensions: new Set(), isOpenAi: true }
+
+/** The body of `POST /responses`, for OpenAI itself if nothing else is said. */
 export function encodeResponses(
   request: GenerateRequest,
   target: Target,
-  extensions: readonly string[] = [],
+  quirks = openAi,
 ): { body: JsonObject; warnings: readonly Warning[] } {
-  const warnings: Warning[] = []
-  const warn: Warn = (code, message, param) => warnings.push({ code, message, ...(param !== undefined && { param }) })
+  const losses = new Losses()
   const same = request.dialect === 'responses'
-  const { text: textExtra, ...extra } = same ? request.extra : sharedExtra(request.extra, warn)
-  const { instructions, input } = encodeInput(request.messages, same, warn)
-  const reasoning = request.reasoning && encodeReasoning(request.reasoning, request, extensions, warn)
-  const text = encodeText(request, textExtra as JsonObject | undefined)
-  warnUnsupported(request, same, warn)
+  const isKnown = (name: string) => same || sharedFields.has(name)
+  const { text: textExtra, ...extra } = encodeExtra(request, quirks, losses, isKnown)
+  const { instructions, input } = encodeInput(request.messages, same, losses)
+  const reasoning = encodeReasoning(request, target, quirks, losses)
+  reportUnsupported(request, same, losses)
   const fields = {
     model: target.model,
     instructions,
     input,
-    tools: request.tools && encodeTools(request.tools, same, warn),
-    tool_choice: request.toolChoice === undefined ? undefined : encodeToolChoice(request.toolChoice, same, warn),
-    parallel_tool_calls: request.parallelToolCalls,
+    ...encodeToolFields(request, same, losses),
     stream: request.stream || undefined,
-    max_output_tokens: outputTokens(request.maxOutputTokens, same, warn),
+    max_output_tokens: outputTokens(request.maxOutputTokens, same, losses),
     temperature: request.temperature,
     top_p: request.topP,
     top_logprobs: request.topLogprobs,
     presence_penalty: same ? request.presencePenalty : undefined,
     frequency_penalty: same ? request.frequencyPenalty : undefined,
-    top_k: extension('top_k', request.topK, extensions, warn),
-    min_p: extension('min_p', request.minP, extensions, warn),
-    text,
+    top_k: extension('top_k', request.topK, quirks, losses),
+    min_p: extension('min_p', request.minP, quirks, losses),
+    text: encodeText(request, textExtra as JsonObject | undefined),
     reasoning,
-    include: same ? undefined : encodeInclude(request, reasoning),
+    include: same ? undefined : encodeInclude(request, reasoning, quirks.isOpenAi && isReasoningModel(target, quirks)),
     user: request.user,
     safety_identifier: request.safetyIdentifier,
     prompt_cache_key: request.promptCacheKey,
@@ -63,30 +64,21 @@ export function encodeResponses(
     store: false,
   }
   const known = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
-  return { body: { ...extra, ...known }, warnings }
+  return { body: { ...extra, ...known }, warnings: losses.warnings }
 }
 
-function encodeInput(messages: readonly Message[], same: boolean, warn: Warn) {
+function encodeInput(messages: readonly Message[], same: boolean, losses: Losses) {
   const [first] = messages
   const hasInstructions = same && first?.form === 'instructions'
   const rest = hasInstructions ? messages.slice(1) : messages
   const instructions = hasInstructions ? instructionsText(first) : undefined
-  const items = encodeItems(rest, same, warn)
+  const items = encodeItems(rest, same, losses)
   const [only] = items
   const isText = same && rest.length === 1 && rest[0]?.form === 'input' && typeof only?.['content'] === 'string'
   return { instructions, input: isText ? only['content'] : items }
 }
 
-function sharedExtra(extra: JsonObject, warn: Warn): JsonObject {
-  const shared: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(extra)) {
-    if (sharedFields.has(name)) shared[name] = value
-    else warn('unsupported_parameter', `The Responses API has no '${name}'`, name)
-  }
-  return shared
-}
-
-function warnUnsupported(request: GenerateRequest, same: boolean, warn: Warn): void {
+function reportUnsupported(request: GenerateRequest, same: boolean, losses: Losses): void {
   const absent: Readonly<Record<string, unknown>> = {
     n: request.n === 1 ? undefined : request.n,
     stop: request.stop,
@@ -94,28 +86,31 @@ function warnUnsupported(request: GenerateRequest, same: boolean, warn: Warn): v
     logit_bias: request.logitBias,
     frequency_penalty: same || request.frequencyPenalty === 0 ? undefined : request.frequencyPenalty,
     presence_penalty: same || request.presencePenalty === 0 ? undefined : request.presencePenalty,
+    // Responses have no other storage than the gateway's own.
+    store: same || request.store === false ? undefined : request.store,
   }
-  for (const [name, value] of Object.entries(absent)) {
-    if (value !== undefined) warn('unsupported_parameter', `The Responses API has no '${name}'`, name)
-  }
+  for (const [name, value] of Object.entries(absent)) if (value !== undefined) losses.parameter(name)
 }
 
-function extension<T>(name: string, value: T | undefined, extensions: readonly string[], warn: Warn): T | undefined {
-  if (value === undefined || extensions.includes(name)) return value
-  warn('unsupported_parameter', `The Responses API has no '${name}'`, name)
+function extension<T>(name: string, value: T | undefined, quirks: Peculiarities, losses: Losses) {
+  if (value === undefined || quirks.extensions.has(name)) return value
+  losses.parameter(name)
   return undefined
 }
 
-function outputTokens(value: number | undefined, same: boolean, warn: Warn): number | undefined {
+function outputTokens(value: number | undefined, same: boolean, losses: Losses): number | undefined {
   if (value === undefined || same || value >= minimumOutputTokens) return value
-  warn('adjusted_value', `The Responses API takes at least ${minimumOutputTokens} output tokens`, 'max_tokens')
+  losses.adjusted('max_tokens', `The Responses API takes at least ${minimumOutputTokens} output tokens`)
   return minimumOutputTokens
 }
 
-/** Chat clients get thinking back only if it comes encrypted, since nothing is stored upstream. */
-function encodeInclude(request: GenerateRequest, reasoning: JsonObject | undefined): string[] | undefined {
+/**
+ * Chat clients get thinking back only if it comes encrypted, since nothing is stored upstream. `reasons`: the model thinks
+ * unless told not to.
+ */
+function encodeInclude(request: GenerateRequest, reasoning: JsonObject | undefined, reasons: boolean) {
   const include = [
-    ...(reasoning && reasoning['effort'] !== 'none' ? ['reasoning.encrypted_content'] : []),
+    ...((reasoning || reasons) && reasoning?.['effort'] !== 'none' ? ['reasoning.encrypted_content'] : []),
     ...(request.logprobs ? ['message.output_text.logprobs'] : []),
   ]
   return include.length > 0 ? include : undefined
@@ -138,26 +133,26 @@ function encodeFormat(format: ResponseFormat): JsonObject {
   return typeof nested === 'object' ? { ...rest, ...nested } : format.value
 }
 
-/** OpenAI knows efforts only; budgets become the nearest one. */
+/** `reasoning`: whole for an upstream that takes all of it, else the effort and the summary, for models that think. */
 function encodeReasoning(
-  reasoning: ReasoningRequest,
   request: GenerateRequest,
-  extensions: readonly string[],
-  warn: Warn,
+  target: Target,
+  quirks: Peculiarities,
+  losses: Losses,
 ): JsonObject | undefined {
-  const { effort, maxTokens, enabled, exclude, summary, extra } = reasoning
-  const kept = request.dialect === 'responses' ? extra : undefined
-  const takesAll = extensions.includes('reasoning')
-  const chosen = takesAll ? effort : (effort ?? effortOf(maxTokens, enabled, request.maxOutputTokens))
-  if (chosen !== effort && maxTokens !== undefined) {
-    warn(
-      'adjusted_value',
-      `A thinking budget of ${maxTokens} tokens became the effort '${chosen}'`,
-      'reasoning.max_tokens',
-    )
+  const { reasoning, dialect } = request
+  if (!reasoning) return undefined
+  const { effort, maxTokens, enabled, exclude, summary, extra = {} } = reasoning
+  const same = dialect === 'responses'
+  const takesAll = quirks.extensions.has('reasoning')
+  if (!same) for (const field of Object.keys(extra)) losses.parameter(`reasoning.${field}`)
+  const chosen = takesAll ? effort : nearestEffort(request, losses)
+  if (!same && !takesAll && !isReasoningModel(target, quirks)) {
+    if (chosen !== undefined && chosen !== 'none') losses.thinking(target.model)
+    return undefined
   }
   const encoded = {
-    ...kept,
+    ...(same && extra),
     ...(chosen !== undefined && { effort: chosen }),
     ...(summary !== undefined && { summary }),
     ...(takesAll && maxTokens !== undefined && { max_tokens: maxTokens }),
@@ -168,22 +163,20 @@ function encodeReasoning(
   return Object.keys(encoded).length > 0 || wasEmpty ? encoded : undefined
 }
 
-/** Shares of the output that stand for the efforts are 20, 50 and 80 percent; without a ceiling, of 16384 tokens. */
-function effortOf(
-  maxTokens: number | undefined,
-  enabled: boolean | undefined,
-  maxOutputTokens = 16_384,
-): ReasoningEffort | undefined {
-  if (enabled === false || maxTokens === 0) return 'none'
-  if (maxTokens === undefined) return enabled ? 'medium' : undefined
-  const share = maxTokens / maxOutputTokens
-  if (share <= 0.35) return 'low'
-  return share <= 0.65 ? 'medium' : 'high'
+/** `tools` and what goes with them. A client of another API that wants none called sends none. */
+function encodeToolFields(request: GenerateRequest, same: boolean, losses: Losses): JsonObject {
+  const { tools, toolChoice, parallelToolCalls } = request
+  if (!same && toolChoice === 'none') return {}
+  return {
+    tools: tools && encodeTools(tools, same, losses),
+    tool_choice: toolChoice === undefined ? undefined : encodeToolChoice(toolChoice, same, losses),
+    parallel_tool_calls: parallelToolCalls,
+  }
 }
 
-function encodeTools(tools: readonly Tool[], same: boolean, warn: Warn): JsonObject[] {
+function encodeTools(tools: readonly Tool[], same: boolean, losses: Losses): JsonObject[] {
   return tools.flatMap((tool) => {
-    if (tool.type === 'native') return encodeNativeTool(tool.dialect, tool.value, warn)
+    if (tool.type === 'native') return encodeNativeTool(tool.dialect, tool.value, losses)
     const { type, name, description, parameters, strict, cacheControl, extra } = tool
     const described = { type, name, ...(description !== undefined && { description }) }
     // A tool that says nothing is strict in the Responses API, and is not in Chat Completions.
@@ -201,7 +194,7 @@ function encodeTools(tools: readonly Tool[], same: boolean, warn: Warn): JsonObj
 }
 
 /** Custom tools of Chat Completions are flat here, and so is the grammar of their format. */
-function encodeNativeTool(dialect: string, value: JsonObject, warn: Warn): JsonObject[] {
+function encodeNativeTool(dialect: string, value: JsonObject, losses: Losses): JsonObject[] {
   if (dialect === 'responses') return [value]
   const custom = value['custom'] as JsonObject | undefined
   if (dialect === 'chat' && value['type'] === 'custom' && custom) {
@@ -209,18 +202,18 @@ function encodeNativeTool(dialect: string, value: JsonObject, warn: Warn): JsonO
     const grammar = format?.['grammar'] as JsonObject | undefined
     return [{ type: 'custom', ...custom, ...(grammar && { format: { type: 'grammar', ...grammar } }) }]
   }
-  warn('dropped_tool', `The Responses API has no tool of type '${String(value['type'])}' of ${dialect}`, 'tools')
+  losses.tool(String(value['type']))
   return []
 }
 
-function encodeToolChoice(choice: ToolChoice, same: boolean, warn: Warn): unknown {
+function encodeToolChoice(choice: ToolChoice, same: boolean, losses: Losses): unknown {
   if (typeof choice === 'string') return choice
   if ('name' in choice) return { type: choice.custom ? 'custom' : 'function', name: choice.name }
   if ('allowed' in choice) {
     return { type: 'allowed_tools', mode: choice.mode, tools: choice.allowed.map((tool) => flatTool(tool)) }
   }
   if (same) return choice.native
-  warn('unsupported_parameter', 'The Responses API has no such tool choice', 'tool_choice')
+  losses.parameter('tool_choice', 'The Responses API has no such tool choice')
   return undefined
 }
 

@@ -8,38 +8,32 @@ import type {
   TextPart,
   ToolCallPart,
   ToolResultPart,
-  Warning,
 } from '@hadrian/core/provider'
+import type { Losses } from './losses.ts'
 
 /** The format whose encrypted blocks OpenAI can read. */
 const ownFormat = 'openai-responses-v1'
-
-/** Where the encoder of items reports what it had to leave out. */
-export type Warn = (code: Warning['code'], message: string, param?: string) => void
 
 /**
  * Writes messages as input items. `same` says that the client spoke this dialect too: then ids, states and every field
  * without a canonical name come back as they were; otherwise nothing of `extra` and `form` is read.
  */
-export function encodeItems(messages: readonly Message[], same: boolean, warn: Warn): JsonObject[] {
+export function encodeItems(messages: readonly Message[], same: boolean, losses: Losses): JsonObject[] {
   const items = messages.flatMap((message) => {
     const own = same ? message : { ...message, extra: undefined, form: undefined }
-    if (message.name !== undefined && !same) {
-      warn('unsupported_parameter', 'The Responses API has no names of participants', 'messages.name')
-    }
+    if (message.name !== undefined && message.role !== 'tool' && !same) losses.parameter('messages.name')
     switch (message.role) {
       case 'tool':
-        return toolItems(own, same, warn)
+        return toolItems(own, same, losses)
       case 'assistant':
-        return assistantItems(own, same, warn)
+        return assistantItems(own, same, losses)
       default:
-        return messageItems(own, own.content, same, warn)
+        return messageItems(own, own.content, same, losses)
     }
   })
   return items.filter((item) => {
     const isKept = !isUnresolvable(item)
-    if (!isKept)
-      warn('dropped_part', 'A reasoning item without content would be looked up, and none is stored', 'messages')
+    if (!isKept) losses.part('reasoning', 'A reasoning item without content would be looked up, and none is stored')
     return isKept
   })
 }
@@ -59,13 +53,13 @@ export function instructionsText(message: Message): string {
   return message.content.map((part) => (part.type === 'text' ? part.text : '')).join('')
 }
 
-function assistantItems(message: Message, same: boolean, warn: Warn): JsonObject[] {
+function assistantItems(message: Message, same: boolean, losses: Losses): JsonObject[] {
   const items: JsonObject[] = []
   const isSingle = message.content.length <= 1 || message.content.every((part) => part.type === 'reasoning')
   const extra = isSingle ? message.extra : undefined
   let texts: Part[] = []
   const endMessage = () => {
-    if (texts.length > 0) items.push(...messageItems(message, texts, same, warn))
+    if (texts.length > 0) items.push(...messageItems(message, texts, same, losses))
     texts = []
   }
   for (const [index, part] of message.content.entries()) {
@@ -73,7 +67,7 @@ function assistantItems(message: Message, same: boolean, warn: Warn): JsonObject
       const previous = message.content[index - 1]
       if (previous?.type === 'reasoning' && isSameItem(previous, part)) continue
       endMessage()
-      const item = reasoningItem(reasoningRun(message.content, index), same, warn)
+      const item = reasoningItem(reasoningRun(message.content, index), same, losses)
       if (item) items.push({ ...item, ...extra })
     } else if (part.type === 'tool_call') {
       endMessage()
@@ -81,38 +75,38 @@ function assistantItems(message: Message, same: boolean, warn: Warn): JsonObject
     } else if (part.type === 'native' && message.form === 'item') {
       items.push(part.value)
     } else if (part.type === 'media' && !same) {
-      warn('dropped_part', `An assistant message of the Responses API cannot hold ${part.kind}`, 'messages')
+      losses.part(`${part.kind} output of the assistant`)
     } else texts.push(part)
   }
   endMessage()
-  if (message.content.length === 0 && message.form !== undefined) items.push(...messageItems(message, [], same, warn))
+  if (message.content.length === 0 && message.form !== undefined) items.push(...messageItems(message, [], same, losses))
   return items
 }
 
 /** One message, or none where nothing of a foreign one can be said here. */
-function messageItems(message: Message, content: readonly Part[], same: boolean, warn: Warn): JsonObject[] {
+function messageItems(message: Message, content: readonly Part[], same: boolean, losses: Losses): JsonObject[] {
   const [kind, form] = message.form?.split(':') ?? []
   const [only] = content
   const isPlain = content.length === 1 && only?.type === 'text' && !only.refusal && !only.extra && !only.cacheControl
   const asText = isPlain && (form === 'text' || message.form === 'input')
-  const parts = asText ? only.text : contentParts(content, message.role === 'assistant', same, warn)
+  const parts = asText ? only.text : contentParts(content, message.role === 'assistant', same, losses)
   if (!same && parts.length === 0 && content.length > 0) return []
   const type = kind !== 'easy' && kind !== 'input' && { type: 'message' }
   return [{ ...type, role: message.role, content: parts, ...message.extra }]
 }
 
-function toolItems(message: Message, same: boolean, warn: Warn): JsonObject[] {
+function toolItems(message: Message, same: boolean, losses: Losses): JsonObject[] {
   return message.content.flatMap((part) => {
     if (part.type === 'tool_result') {
-      return [{ ...resultItem(part, message.form, same, warn), ...message.extra }]
+      return [{ ...resultItem(part, message.form, same, losses), ...message.extra }]
     }
     if (part.type === 'native' && same && message.form === 'item') return [part.value]
-    warn('dropped_part', `A tool message of the Responses API cannot hold a part of type ${part.type}`, 'messages')
+    losses.part(`a part of type ${part.type} in a tool message`)
     return []
   })
 }
 
-function resultItem(part: ToolResultPart, form: string | undefined, same: boolean, warn: Warn): JsonObject {
+function resultItem(part: ToolResultPart, form: string | undefined, same: boolean, losses: Losses): JsonObject {
   const [only] = part.content
   const isPlain = part.content.length === 1 && only?.type === 'text' && !only.extra && !only.cacheControl
   const output =
@@ -120,7 +114,7 @@ function resultItem(part: ToolResultPart, form: string | undefined, same: boolea
       ? only.text
       : part.content.length === 0 && !same
         ? ''
-        : contentParts(part.content, false, same, warn)
+        : contentParts(part.content, false, same, losses)
   return {
     type: part.custom ? 'custom_tool_call_output' : 'function_call_output',
     call_id: part.toolCallId,
@@ -151,11 +145,11 @@ function isSameItem(previous: ReasoningPart, part: ReasoningPart): boolean {
 }
 
 /** Thinking of another family of models cannot be read by this one and is left out. */
-function reasoningItem(parts: readonly ReasoningPart[], same: boolean, warn: Warn): JsonObject | undefined {
+function reasoningItem(parts: readonly ReasoningPart[], same: boolean, losses: Losses): JsonObject | undefined {
   const isOwn = parts.every((part) => part.format === ownFormat)
   const encrypted = parts.find((part) => part.encrypted !== undefined)?.encrypted
   if (!isOwn || (!same && encrypted === undefined)) {
-    warn('dropped_part', 'Thinking that this provider did not encrypt itself cannot be sent back to it', 'messages')
+    losses.part('reasoning', 'Thinking that this provider did not encrypt itself cannot be sent back to it')
     return undefined
   }
   const id = same ? parts[0]?.id : undefined
@@ -169,16 +163,16 @@ function reasoningItem(parts: readonly ReasoningPart[], same: boolean, warn: War
   }
 }
 
-function contentParts(parts: readonly Part[], isOutput: boolean, same: boolean, warn: Warn): JsonObject[] {
+function contentParts(parts: readonly Part[], isOutput: boolean, same: boolean, losses: Losses): JsonObject[] {
   return parts.flatMap((part) => {
-    const encoded = contentPart(part, isOutput, same, warn)
+    const encoded = contentPart(part, isOutput, same, losses)
     if (!encoded) return []
     if (!same) return [encoded]
     return [{ ...encoded, ...(part.cacheControl && { cache_control: part.cacheControl }), ...part.extra }]
   })
 }
 
-function contentPart(part: Part, isOutput: boolean, same: boolean, warn: Warn): JsonObject | undefined {
+function contentPart(part: Part, isOutput: boolean, same: boolean, losses: Losses): JsonObject | undefined {
   switch (part.type) {
     case 'text':
       return textContent(part, isOutput)
@@ -189,7 +183,9 @@ function contentPart(part: Part, isOutput: boolean, same: boolean, warn: Warn): 
       break
     default:
   }
-  warn('dropped_part', `The Responses API has no content part for ${part.type}`, 'messages')
+  losses.part(
+    part.type === 'native' ? `${part.dialect} parts of type ${String(part.value['type'])}` : `${part.type} parts`,
+  )
   return undefined
 }
 

@@ -1,4 +1,5 @@
 import type { GenerateRequest } from '@hadrian/core/provider'
+import { Losses } from './losses.ts'
 import { encodeItems } from './responses-items.ts'
 
 /**
@@ -9,7 +10,7 @@ export function responsesPass({ messages }: GenerateRequest): boolean {
   const thinking = messages.filter(({ content }) =>
     content.some((part) => part.type === 'reasoning' || (part.type === 'native' && part.value['type'] === 'reasoning')),
   )
-  let passes = true
-  if (thinking.length > 0) encodeItems(thinking, true, () => (passes = false))
-  return passes
+  const losses = new Losses()
+  if (thinking.length > 0) encodeItems(thinking, true, losses)
+  return losses.warnings.length === 0
 }

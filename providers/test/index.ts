@@ -52,7 +52,6 @@ export default defineProvider({
         return play({ request, target, script, clock, signal })
       },
       models: () => [...new Set([...listed, ...options.models])].map((id) => ({ id, ownedBy: 'hadrian' })),
-      // Nothing goes over a wire, so that the kernel never calls what follows.
     }
   },
 })

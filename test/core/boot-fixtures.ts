@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Clock, Logger } from '../../core/contract/plugin.ts'
-import { StartupError } from '../../core/boot/problems.ts'
-import type { Problem } from '../../core/boot/problems.ts'
+import { StartupError } from '../../core/services/problems.ts'
+import type { Problem } from '../../core/services/problems.ts'
 
 /** A directory of its own for one test, with these files in it. */
 export function directoryWith(context: TestContext, files: Readonly<Record<string, string | object>>): string {

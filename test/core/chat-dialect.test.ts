@@ -137,6 +137,14 @@ describe('reading a chat request', () => {
       chat.decode({ model: 'm', messages: [user], reasoning: { effort: 'high', max_tokens: 1 } }),
     )
     assert.deepEqual([both.status, both.param], [400, 'reasoning.max_tokens'])
+    for (const fields of [
+      { reasoning: { enabled: false, effort: 'high' } },
+      { reasoning: { enabled: false }, reasoning_effort: 'high' },
+      { reasoning: { enabled: true, max_tokens: 0 } },
+    ]) {
+      const { param } = thrownBy(() => chat.decode({ model: 'm', messages: [user], ...fields }))
+      assert.equal(param, 'reasoning.enabled')
+    }
     assert.deepEqual((both.details as Record<string, any>)['errors'][0].path, 'reasoning.max_tokens')
   })
 

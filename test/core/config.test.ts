@@ -7,7 +7,7 @@ import { loadConfig } from '../../core/boot/config.ts'
 import type { LoadedConfig } from '../../core/boot/config.ts'
 import { effectiveConfig, effectiveTree, formatEffectiveConfig } from '../../core/boot/effective-config.ts'
 import { interpolate } from '../../core/boot/interpolation.ts'
-import { StartupError } from '../../core/boot/problems.ts'
+import { StartupError } from '../../core/services/problems.ts'
 import { directoryWith, lines, packageFiles, problemsOf, workspaceFiles } from './boot-fixtures.ts'
 
 type Environment = Record<string, string | undefined>

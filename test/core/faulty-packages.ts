@@ -5,7 +5,7 @@ import type { Hooks, ObjectSchema, PluginDefinition } from '@hadrian/core/plugin
 import { defineProvider, GatewayError, upstreamError } from '@hadrian/core/provider'
 import type { HttpProvider, StreamEvent } from '@hadrian/core/provider'
 import { pluginSuite, providerSuite, transportSuite } from '@hadrian/core/testing'
-import type { RecordedExchange } from '@hadrian/core/testing'
+import type { RecordedAnswer } from '@hadrian/core/testing'
 
 const none = { type: 'object', properties: {}, additionalProperties: false } as const
 
@@ -82,7 +82,7 @@ const soundProvider: HttpProvider = {
   authorize: (wire) => ({ ...wire, headers: { ...wire.headers, authorization: secret } }),
 }
 
-const exchanges: readonly RecordedExchange[] = [
+const answers: readonly RecordedAnswer[] = [
   { name: 'answer', dialect: 'own', status: 200, body: {}, records: [{ data: 'answer' }] },
   { name: 'unauthorized', dialect: 'own', status: 401, body: {} },
 ]
@@ -91,7 +91,7 @@ function provider(name: string, fault: Partial<HttpProvider>): void {
   const options = optionsOf({ api_key: { type: 'string', writeOnly: true, description: 'Key.' } })
   const definition = defineProvider({ name, api: 1, options, setup: () => ({ ...soundProvider, ...fault }) })
   const request = { operation: 'generate', dialect: 'chat', stream: false, messages: [], extra: {} } as const
-  providerSuite(definition, { options: { api_key: secret }, exchanges, requests: [{ name: 'greeting', request }] })
+  providerSuite(definition, { options: { api_key: secret }, answers, requests: [{ name: 'greeting', request }] })
 }
 
 provider('sound-provider', {})

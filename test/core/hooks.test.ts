@@ -154,6 +154,15 @@ describe('request hooks', () => {
         assert.equal(gateway.provider.calls.length, 0)
       })
 
+      it(`fail by returning what is no reply: ${hook}, ${kind}`, async () => {
+        for (const answer of [true, 'yes', {}]) {
+          await using gateway = await harness({ plugins: plugins(() => answer as never, []) })
+          const { status, outcome } = await gateway.send()
+          assert.deepEqual([status, outcome.status], [500, 'failed'])
+          assert.notEqual(outcome.plugin, undefined)
+        }
+      })
+
       it(`refuse by throwing: ${hook}, ${kind}`, async () => {
         const after: string[] = []
         const refuse = (): never => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { StartupError } from '../../core/boot/problems.ts'
+import { StartupError } from '../../core/services/problems.ts'
 import { migrate } from '../../core/services/database/index.ts'
 import type { OpenedDatabase } from '../../core/services/database/index.ts'
 

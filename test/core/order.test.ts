@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import * as fc from 'fast-check'
 import { resolveOrder } from '../../core/boot/order.ts'
 import type { Orderable } from '../../core/boot/order.ts'
-import { StartupError } from '../../core/boot/problems.ts'
+import { StartupError } from '../../core/services/problems.ts'
 
 function plugin(name: string, constraints: Partial<Pick<Orderable, 'before' | 'after' | 'origin'>> = {}): Orderable {
   return { name, before: [], after: [], origin: 'default', ...constraints }

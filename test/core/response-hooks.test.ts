@@ -300,6 +300,22 @@ describe('stream hooks', () => {
     assert.equal(blamed.plugin, undefined)
   })
 
+  it('that throw nothing at all in the middle fail the answer all the same', async () => {
+    const broken = hookPlugin('broken', {
+      async *stream() {
+        yield text('x')
+        // oxlint-disable-next-line no-throw-literal, typescript/only-throw-error -- as a promise rejected without a reason
+        throw undefined
+      },
+    })
+    await using gateway = await harness({ plugins: [broken] })
+    const stream = await gateway.stream()
+    await drain(stream.records)
+    assert.equal((await stream.outcome).status, 'failed')
+    assert.doesNotMatch(stream.text(), /\[DONE\]/)
+    assert.match(stream.text(), /"code":"internal_error"/)
+  })
+
   it('may end the answer early: the upstream is cancelled', async () => {
     const enough = hookPlugin('enough', {
       async *stream(_, events) {

@@ -41,7 +41,7 @@ describe('requests of the Responses API', () => {
     ['a null input', { input: null }, 'input'],
     ['an input of another type', { input: 3 }, 'input'],
     ['an item that is no object', { input: ['Hi'] }, 'input[0]'],
-    ['effort and budget', { input: '', reasoning: { effort: 'low', max_tokens: 5 } }, 'reasoning'],
+    ['effort and budget', { input: '', reasoning: { effort: 'low', max_tokens: 5 } }, 'reasoning.max_tokens'],
     ['effort without reasoning', { input: '', reasoning: { enabled: false, effort: 'low' } }, 'reasoning.enabled'],
     ['reasoning without effort', { input: '', reasoning: { enabled: true, effort: 'none' } }, 'reasoning.enabled'],
     ['a broken number', { input: '', max_output_tokens: 40.5 }, 'max_output_tokens'],

@@ -355,6 +355,25 @@ describe('settle, the client goes away', () => {
     assert.deepEqual(order, ['reserved', 'settled'])
     assert.equal(gateway.provider.calls.length, 0)
   })
+
+  it('while a reservation is being made that never ends: settled after its deadline', async () => {
+    const { plugin, outcomes } = settled()
+    let began = false
+    const sleeper = hookPlugin('sleeper', {
+      reserve() {
+        began = true
+        return new Promise(() => {})
+      },
+    })
+    await using gateway = await harness({ plugins: [plugin, sleeper] })
+    const controller = new AbortController()
+    const answer = gateway.send({}, { signal: controller.signal })
+    await until(() => began)
+    controller.abort()
+    assert.equal((await passing(gateway.clock, answer, 1_000)).status, 499)
+    assert.equal(outcomes.length, 1)
+    assertNothingLeft(gateway)
+  })
 })
 
 describe('settle, the upstream and the gateway', () => {

@@ -22,7 +22,7 @@ async function inProcess(environment: Record<string, string>, metrics: boolean, 
     registerHooks({ load(url, context, next) { loaded.add(url); return next(url, context) } })
     const { createTelemetry } = await import(${startUrl})
     const { gatewayError } = await import(${errorsUrl})
-    const telemetry = await createTelemetry({ environment: process.env, metrics: ${metrics}, version: '9.8.7' })
+    const telemetry = await createTelemetry({ environment: process.env, metrics: ${metrics}, serviceName: 'named-by-config', version: '9.8.7' })
     const packages = () => [...new Set([...loaded].map((url) => /.*node_modules\\/((?:@[^/]+\\/)?[^/]+)/.exec(url)?.[1]))]
     ${body}
     await telemetry.stop()`
@@ -159,7 +159,7 @@ void test('spans go to the collector with parents, kinds and GenAI attributes, a
   assert.doesNotMatch(body, /PROMPT-WORDS|sk-abc|SECRET/)
 
   const [{ resource, scopeSpans }] = JSON.parse(received[0]?.body.toString() ?? '').resourceSpans
-  assert.equal(attributesOf(resource)['service.name'], 'hadrian')
+  assert.equal(attributesOf(resource)['service.name'], 'named-by-config')
   assert.equal(attributesOf(resource)['service.version'], '9.8.7')
   assert.ok(!body.includes('command_args'))
   const spans = scopeSpans.flatMap((scope: { spans: OtlpSpan[] }) => scope.spans) as OtlpSpan[]
@@ -241,7 +241,7 @@ void test('metrics to the collector alone', async (context) => {
 })
 
 void test('the text for Prometheus has durations in seconds, tokens by type and cost', async () => {
-  const telemetry = await createTelemetry({ environment: {}, metrics: true, version: '1' })
+  const telemetry = await createTelemetry({ environment: {}, metrics: true, serviceName: 'hadrian', version: '1' })
   const attempt = { operation: 'generate', provider: 'eu', providerType: 'openai', model: 'gpt-4o' } as const
   const usage = { inputTokens: 30, outputTokens: 12, costMicros: 250 }
   telemetry.exchangesOpen(1)
@@ -285,14 +285,14 @@ void test('the text for Prometheus has durations in seconds, tokens by type and 
 })
 
 void test('plugins make metrics of their own on the same page', async () => {
-  const telemetry = await createTelemetry({ environment: {}, metrics: true, version: '1' })
+  const telemetry = await createTelemetry({ environment: {}, metrics: true, serviceName: 'hadrian', version: '1' })
   telemetry.meter.createCounter('mine.things').add(3, { kind: 'a' })
   assert.match((await telemetry.prometheus?.()) ?? '', /^mine_things_total\{kind="a"\} 3$/m)
   await telemetry.stop()
 })
 
 void test('invented model names do not make series without end', async () => {
-  const telemetry = await createTelemetry({ environment: {}, metrics: true, version: '1' })
+  const telemetry = await createTelemetry({ environment: {}, metrics: true, serviceName: 'hadrian', version: '1' })
   for (let i = 0; i < 300; i++) {
     telemetry.recordAttempt({
       operation: 'generate',

@@ -1,9 +1,12 @@
 /** The HTTP shell: the shape of every failure, the headers of every answer, and the endpoints around model calls. */
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { Duplex } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { checkStream } from '../open-responses.ts'
 import { startGateway } from './gateway.ts'
 import type { RunningGateway } from './gateway.ts'
@@ -195,6 +198,43 @@ describe('a failure has the one shape', () => {
       assert.equal(error['type'], 'invalid_request_error')
       assert.equal(typeof error['request_id'], 'string')
     }
+  })
+
+  it('where the target is no URL', async () => {
+    const { closed } = await sendRaw(running.url, 'GET http://[ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+    assert.match(await closed, /^HTTP\/1\.1 400 [\s\S]*"invalid_request_error"/)
+  })
+
+  it('and closes the connection of a client that does not', { timeout: 10_000 }, async () => {
+    for (const bytes of ['CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n', 'garbage\r\n\r\n']) {
+      const { hostname, port } = new URL(running.url)
+      const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
+      socket.on('error', () => undefined)
+      const ended = once(socket.resume(), 'end')
+      socket.write(bytes)
+      await ended
+      // Only a connection that is gone refuses what comes, instead of taking it in for ever.
+      while (!socket.destroyed) {
+        socket.write('x')
+        await setTimeout(20)
+      }
+    }
+  })
+
+  it('and survives that a client resets its connection at once', async () => {
+    const failures: unknown[] = []
+    const onFailure = (error: unknown): void => void failures.push(error)
+    process.on('uncaughtException', onFailure)
+    try {
+      for (let round = 0; round < 20; round++) {
+        const { socket } = await sendRaw(running.url, 'CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n')
+        socket.resetAndDestroy()
+        assert.equal((await fetch(`${running.url}/health/live`)).status, 200)
+      }
+    } finally {
+      process.off('uncaughtException', onFailure)
+    }
+    assert.deepEqual(failures, [])
   })
 
   it('where a request takes too long to come in', async () => {

@@ -394,8 +394,9 @@ describe('auth: several instances on one database', () => {
   it('read all keys again when the connection that tells of changes was lost', async () => {
     const url = await server.createDatabase()
     const database = await connect(url)
+    const { key, id } = await create(await start(await connect(url)))
+    // Begins after the change, so that it has nothing to read that would tell it of the next.
     const instance = await start(await connect(url))
-    const { key, id } = await create(instance)
     // Stands for a change of the time without a connection.
     await database.query('alter table auth_api_keys disable trigger all')
     await database.query('update auth_api_keys set revoked_at = now() where id = $1', [id])

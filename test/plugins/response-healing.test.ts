@@ -162,6 +162,16 @@ void test('the kind of JSON comes from the schema', async () => {
   assert.equal((await send([text('Here: {"a":1}'), stop], { format: format() })).warnings.length, 1)
 })
 
+void test("a format with fields of the client's own is still one", async () => {
+  const answer = [text('See {x}: [1, 2,]'), stop]
+  for (const value of [
+    { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'array' }, own: 1 } },
+    { type: 'json_schema', name: 'x', schema: { type: 'array' }, own: 1 },
+  ]) {
+    assert.deepEqual((await send(answer, { format: { type: 'native', value } })).sent[0], text('[1, 2]'))
+  }
+})
+
 void test('an answer that was cut off by length, filter, tool call or error is left as it is', async () => {
   const broken = text('{"a":')
   for (const reason of ['length', 'content_filter', 'tool_calls', 'error'] as const) {

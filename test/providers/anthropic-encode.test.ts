@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 
 import { answerOf, type GenerateRequest, type JsonObject, type Message, type Part } from '@hadrian/core/provider'
 
+import { responses } from '../../core/dialects/responses.ts'
 import { anthropicProvider, recordsOf, requestOf, stream, targetOf, wire } from './anthropic-upstream.ts'
 
 const provider = await anthropicProvider()
@@ -261,6 +262,20 @@ describe('anthropic encoder', () => {
       assert.deepEqual([body.max_tokens, body['thinking']], [10_000, { type: 'enabled', budget_tokens: budget }])
     })
   }
+
+  it('warns of what a client asks for in fields of its dialect, and of nothing that asks for nothing', () => {
+    const lost = (dialect: 'chat' | 'responses', fields: Partial<GenerateRequest>) =>
+      encode({ dialect, ...fields }).warnings
+    const stored = { metadata: { a: 'b' }, store: true }
+    assert.deepEqual(lost('chat', stored), ['unsupported_parameter metadata', 'unsupported_parameter store'])
+    assert.deepEqual(lost('responses', stored), [])
+    assert.deepEqual(lost('responses', { extra: { truncation: 'auto' } }), ['unsupported_parameter truncation'])
+    assert.deepEqual(lost('responses', { extra: { truncation: 'disabled', text: {}, background: false } }), [])
+    assert.deepEqual(lost('chat', { extra: { usage: { include: true }, max_tokens: 9 }, maxOutputTokens: 8 }), [])
+    assert.deepEqual(lost('chat', { reasoning: { extra: { mode: 'pro' } } }), ['unsupported_parameter reasoning.mode'])
+    const logprobs = responses.decode({ input: 'Hi', include: ['message.output_text.logprobs'] })
+    assert.deepEqual(encode(logprobs).warnings, ['unsupported_parameter logprobs'])
+  })
 
   it('keeps the budget below the limit, by raising the limit or cutting the budget', () => {
     assert.deepEqual(planBudget(2000, 1000), [3000, 2000, 1])

@@ -4,7 +4,7 @@ import openai from '@hadrian/provider-openai'
 import testProvider from '@hadrian/provider-test'
 import type { GenerateRequest, JsonObject, ServerSentEvent } from '@hadrian/core/provider'
 import { providerSuite, transportSuite } from '@hadrian/core/testing'
-import type { RecordedExchange, RequestCase } from '@hadrian/core/testing'
+import type { RecordedAnswer, RequestCase } from '@hadrian/core/testing'
 import { dialects } from '../../core/dialects/index.ts'
 import { recordsOf } from './anthropic-upstream.ts'
 
@@ -30,8 +30,8 @@ const wireDialects: Readonly<Record<string, string>> = {
   '/v1/messages': 'anthropic-messages',
 }
 
-function exchangesOf(vendor: string): RecordedExchange[] {
-  return files(`exchanges/${vendor}/`).flatMap(([, content]): RecordedExchange[] => {
+function answersOf(vendor: string): RecordedAnswer[] {
+  return files(`exchanges/${vendor}/`).flatMap(([, content]): RecordedAnswer[] => {
     const { id, request, response } = content as unknown as Recording
     const dialect = wireDialects[request.path]
     if (dialect === undefined) return []
@@ -61,7 +61,7 @@ function recordsFrom(dialect: string, chunks: readonly JsonObject[]): readonly S
 }
 
 /** A recorded whole answer, as the vendor would have streamed it. */
-function wholeAndStreamed(dialect: string, body: JsonObject): Pick<RecordedExchange, 'records'> {
+function wholeAndStreamed(dialect: string, body: JsonObject): Pick<RecordedAnswer, 'records'> {
   if (dialect === 'anthropic-messages') return { records: recordsFrom(dialect, recordsOf(body)) }
   if (dialect === 'chat') return { records: recordsFrom(dialect, chatChunks(body)) }
   return {}
@@ -111,14 +111,14 @@ function files(folder: string): readonly (readonly [name: string, content: JsonO
 
 providerSuite(openai, {
   options: { api_key: 'sk-secret-of-the-operator' },
-  exchanges: ['openai', 'openrouter', 'ollama'].flatMap(exchangesOf),
+  answers: ['openai', 'openrouter', 'ollama'].flatMap(answersOf),
   requests: [...clientRequests, ...canonicalRequests],
 })
 
 const goldens = new Map(files('golden/anthropic/'))
 providerSuite(anthropic, {
   options: { api_key: 'sk-ant-secret-of-the-operator' },
-  exchanges: exchangesOf('anthropic'),
+  answers: answersOf('anthropic'),
   requests: [
     ...clientRequests,
     ...canonicalRequests.map((requestCase) => {

@@ -5,10 +5,12 @@ import type { GenerateRequest, JsonObject, Part } from '../../core/contract/prov
 import { chat } from '../../core/dialects/chat.ts'
 import { completions } from '../../core/dialects/completions.ts'
 import { embeddings } from '../../core/dialects/embeddings.ts'
+import { responses } from '../../core/dialects/responses.ts'
 import { corpus, foreignRequest, instanceOf, permissive, targetOf, withoutNulls } from './openai-instance.ts'
 
 const permissiveUpstream = await instanceOf(permissive)
 const ownUpstream = await instanceOf({ api_key: 'sk' })
+const chatOnly = await instanceOf({ dialects: ['chat'] })
 
 function sent(request: GenerateRequest, upstream = permissiveUpstream, target = targetOf()) {
   const { wire, warnings } = upstream.encode(request, target)
@@ -218,6 +220,16 @@ describe('passthrough', () => {
   })
 })
 
+test('several choices come of one call only where chat or completions make them', async () => {
+  for (const [dialects, choices] of [
+    [['responses'], false],
+    [['responses', 'chat'], true],
+    [['completions'], true],
+  ] as const) {
+    assert.equal((await instanceOf({ dialects })).capabilities.choices, choices)
+  }
+})
+
 describe('a request of a Responses client', () => {
   const weather = { type: 'function', name: 'f', parameters: { type: 'object' } } as const
   const call = (id: string): Part => ({ type: 'tool_call', id, name: 'f', arguments: '{}' })
@@ -281,7 +293,48 @@ describe('a request of a Responses client', () => {
       'dropped_part messages',
       'dropped_tool tools',
       'unsupported_parameter max_tool_calls',
+      'unsupported_parameter truncation',
     ])
+  })
+
+  test('loses whole messages of which nothing is left', () => {
+    const native = (role: 'assistant' | 'tool', type: string) =>
+      ({ role, content: [{ type: 'native', dialect: 'responses', value: { type } }], form: 'item' }) as const
+    const { body, warnings } = sent(
+      foreignRequest({
+        messages: [
+          { role: 'user', content: [text('Go')] },
+          native('assistant', 'item_reference'),
+          native('tool', 'computer_call_output'),
+          { role: 'assistant', content: [{ type: 'reasoning', encrypted: 'e', format: 'openai-responses-v1' }] },
+          { role: 'user', content: [text('')] },
+        ],
+      }),
+      chatOnly,
+    )
+    assert.deepEqual(body['messages'], [
+      { role: 'user', content: 'Go' },
+      { role: 'user', content: '' },
+    ])
+    assert.equal(warnings.length, 3)
+  })
+
+  test('asks for the probabilities of tokens where the client names how many, or includes them', () => {
+    const asked = (fields: JsonObject) => {
+      const { body } = sent(responses.decode({ input: 'Hi', ...fields }), chatOnly)
+      return [body['logprobs'], body['top_logprobs']]
+    }
+    assert.deepEqual(asked({ top_logprobs: 2 }), [true, 2])
+    assert.deepEqual(asked({ include: ['message.output_text.logprobs'] }), [true, undefined])
+    assert.deepEqual(asked({ top_logprobs: 0 }), [undefined, undefined])
+  })
+
+  test('takes extensions of the upstream, and says nothing of what asks for nothing', async () => {
+    const able = await instanceOf({ ...permissive, dialects: ['chat'] })
+    const harmless = { truncation: 'disabled', include: ['reasoning.encrypted_content'], text: {}, background: false }
+    const { body, warnings } = sent(responses.decode({ input: 'Hi', repetition_penalty: 1.1, ...harmless }), able)
+    assert.equal(body['repetition_penalty'], 1.1)
+    assert.deepEqual(warnings, [])
   })
 
   test('goes to the native API where there is one', () => {

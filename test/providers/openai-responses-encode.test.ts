@@ -87,7 +87,6 @@ describe('requests of chat clients', () => {
         logprobs: true,
         topLogprobs: 2,
         maxOutputTokens: 100,
-        store: true,
         extra: { prompt_cache_retention: '24h' },
       },
       target,
@@ -161,8 +160,9 @@ describe('requests of chat clients', () => {
         topK: 4,
         minP: 0.1,
         maxOutputTokens: 5,
-        reasoning: { maxTokens: 1000 },
-        extra: { prediction: {} },
+        store: true,
+        reasoning: { maxTokens: 1000, extra: { mode: 'pro' } },
+        extra: { prediction: {}, stream_options: { include_obfuscation: false }, usage: { include: true } },
       },
       target,
     )
@@ -177,8 +177,10 @@ describe('requests of chat clients', () => {
       'prediction',
       'presence_penalty',
       'reasoning.max_tokens',
+      'reasoning.mode',
       'seed',
       'stop',
+      'store',
       'top_k',
     ])
     assert.deepEqual(body, {
@@ -193,10 +195,61 @@ describe('requests of chat clients', () => {
 
   it('extensions are sent where the upstream takes them', () => {
     const request = { ...chat, topK: 4, minP: 0.1, reasoning: { maxTokens: 1000, exclude: true } }
-    const { body, warnings } = encodeResponses(request, target, ['top_k', 'min_p', 'reasoning'])
+    const { body, warnings } = encodeResponses(request, target, {
+      extensions: new Set(['top_k', 'min_p', 'reasoning']),
+      isOpenAi: false,
+    })
     const { top_k: topK, min_p: minP, reasoning } = body
     assert.deepEqual([topK, minP, reasoning], [4, 0.1, { max_tokens: 1000, exclude: true }])
     assert.deepEqual(warnings, [])
+  })
+
+  it('an extension that the upstream lacks is a warning, for its own clients too', () => {
+    const request = responses.decode({ input: 'Hi', repetition_penalty: 1.1, reasoning: { effort: 'max' }, odd: 1 })
+    const { body, warnings } = encodeResponses(request, target)
+    assert.deepEqual([body['repetition_penalty'], body['reasoning'], body['odd']], [undefined, { effort: 'high' }, 1])
+    assert.deepEqual(
+      warnings.map(({ code, param }) => `${code} ${param}`),
+      ['unsupported_parameter repetition_penalty', 'adjusted_value reasoning.effort'],
+    )
+    const able = { extensions: new Set(['repetition_penalty', 'reasoning']), isOpenAi: false }
+    const taken = encodeResponses(request, target, able)
+    assert.deepEqual([taken.body['repetition_penalty'], taken.body['reasoning']], [1.1, { effort: 'max' }])
+    assert.deepEqual(taken.warnings, [])
+  })
+
+  it('tools that the client wants none of are not sent', () => {
+    const request = chatDialect.decode({
+      model: 'x',
+      messages: [{ role: 'user', content: 'Hi' }],
+      tools: [{ type: 'function', function: { name: 'f' } }],
+      tool_choice: 'none',
+      parallel_tool_calls: true,
+    })
+    const { body } = encodeResponses(request, target)
+    assert.deepEqual(Object.keys(body).toSorted(), ['include', 'input', 'model', 'store'])
+  })
+
+  it('thinking follows the model: encrypted wherever it thinks, left out with a warning where it does not', () => {
+    assert.deepEqual(encodeResponses(chat, target).body['include'], ['reasoning.encrypted_content'])
+    const plain = { ...target, model: 'gpt-4o' }
+    assert.equal(encodeResponses(chat, plain).body['include'], undefined)
+    const { body, warnings } = encodeResponses({ ...chat, reasoning: { effort: 'low' } }, plain)
+    assert.deepEqual([body['reasoning'], body['include']], [undefined, undefined])
+    assert.deepEqual(
+      warnings.map(({ param }) => param),
+      ['reasoning'],
+    )
+  })
+
+  it('the same loss is told once, and the name of a function that answers is none', () => {
+    const named = { role: 'user', content: [{ type: 'text', text: 'Hi' }], name: 'Ada' } as const
+    const result = { type: 'tool_result', toolCallId: 'a', content: [{ type: 'text', text: '1' }] } as const
+    const messages = [named, named, { role: 'tool', content: [result], name: 'f' } as const]
+    assert.deepEqual(
+      encodeResponses({ ...chat, messages }, target).warnings.map(({ param }) => param),
+      ['messages.name'],
+    )
   })
 
   it('thinking that is switched off asks for nothing encrypted', () => {

@@ -1,13 +1,16 @@
 import { Duplex } from 'node:stream'
 import { Worker } from 'node:worker_threads'
 
+/** What the worker thread is started with. */
 export interface WorkerSetup {
   /** PGlite's own directory. */
   readonly directory: string
 }
 
+/** Bytes of the PostgreSQL protocol for the worker, or the order to end. */
 export type ToWorker = { readonly kind: 'data'; readonly bytes: Uint8Array } | { readonly kind: 'close' }
 
+/** What the worker says: that it takes bytes, bytes of the PostgreSQL protocol, or why it cannot go on. */
 export type FromWorker =
   | { readonly kind: 'ready' }
   | { readonly kind: 'data'; readonly bytes: Uint8Array }

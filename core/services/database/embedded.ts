@@ -2,14 +2,14 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Pool } from 'pg'
 import type { PoolConfig } from 'pg'
-import { StartupError } from '../../boot/problems.ts'
 import type { Clock, Logger } from '../../contract/plugin.ts'
+import { StartupError } from '../problems.ts'
 import { Channels } from './channels.ts'
 import { EmbeddedSocket } from './embedded-socket.ts'
 import { lockDirectory } from './lock.ts'
 import { PoolDatabase } from './pool-database.ts'
 import type { OpenedDatabase } from './pool-database.ts'
-import { statementTimeoutMs } from './statement.ts'
+import { clientMarginMs, statementTimeoutMs } from './statement.ts'
 
 const closeLimitMs = 10_000
 
@@ -32,7 +32,7 @@ export async function openEmbedded(
     // PGlite is a single session: the pool's queue is what keeps transactions apart.
     max: 1,
     idleTimeoutMillis: 0,
-    query_timeout: statementTimeoutMs + 5000,
+    query_timeout: statementTimeoutMs + clientMarginMs,
     // Said here so that libpq's variables of the environment (PGSSLMODE, PGOPTIONS) cannot reach it.
     ssl: false,
     host: 'localhost',

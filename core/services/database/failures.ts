@@ -1,4 +1,4 @@
-import type { Problem } from '../../boot/problems.ts'
+import type { Problem } from '../problems.ts'
 
 /** The database cannot be reached right now. The statement was not carried out, or nobody knows whether it was. */
 export class DatabaseUnavailableError extends Error {

@@ -11,6 +11,7 @@ export type { DirectoryLock } from './lock.ts'
 export { migrate } from './migrate.ts'
 export type { OpenedDatabase } from './pool-database.ts'
 
+/** Which database {@link openDatabase} opens. */
 export interface DatabaseOptions {
   /** A PostgreSQL server; without it the embedded database is used. */
   readonly url?: string

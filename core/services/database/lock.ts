@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { StartupError } from '../../boot/problems.ts'
+import { StartupError } from '../problems.ts'
 
 /** SQLite's result code for a lock that another connection holds. */
 const sqliteBusy = 5

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { StartupError } from '../../boot/problems.ts'
-import type { Problem } from '../../boot/problems.ts'
 import type { Queryable, Row } from '../../contract/plugin.ts'
+import { StartupError } from '../problems.ts'
+import type { Problem } from '../problems.ts'
 import type { OpenedDatabase } from './pool-database.ts'
 
 /** A numbered file of SQL. */

@@ -1,13 +1,13 @@
 import { Pool } from 'pg'
 import type { ClientConfig } from 'pg'
-import { StartupError } from '../../boot/problems.ts'
 import type { Clock, Logger } from '../../contract/plugin.ts'
+import { StartupError } from '../problems.ts'
 import { connectionProblem } from './failures.ts'
 import { PoolDatabase } from './pool-database.ts'
 import type { OpenedDatabase } from './pool-database.ts'
 import { PostgresListener } from './postgres-listener.ts'
 import { within } from './time-limit.ts'
-import { statementTimeoutMs } from './statement.ts'
+import { clientMarginMs, statementTimeoutMs } from './statement.ts'
 
 /** Connections per gateway process. PostgreSQL allows 100 in all by default. */
 const poolSize = 10
@@ -33,8 +33,7 @@ export async function openPostgres(url: string, clock: Clock, logger: Logger): P
     ...config,
     max: poolSize,
     statement_timeout: statementTimeoutMs,
-    // For a server that no longer answers at all: its own limit cannot work then.
-    query_timeout: statementTimeoutMs + 5000,
+    query_timeout: statementTimeoutMs + clientMarginMs,
     idleTimeoutMillis: 30_000,
   })
   // An error event without a listener ends the process: idle clients report to the pool, those in use themselves.

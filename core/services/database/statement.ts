@@ -5,8 +5,8 @@ import { prepareValue } from 'pg/lib/utils'
 /** Time a statement may take when nothing else is said, in milliseconds. */
 export const statementTimeoutMs = 30_000
 
-/** How much longer than the server the client waits, for a server that no longer answers at all. */
-const clientMarginMs = 5000
+/** How much longer than the server the client waits, in milliseconds, for a server that no longer answers at all. */
+export const clientMarginMs = 5000
 
 /**
  * A statement as pg takes it. Parameters are made text here, so that one that cannot be (a circular object) fails

@@ -1,4 +1,4 @@
-/** One HTTP exchange of the SSRF-safe client: a fresh connection to a given address, and a body within its limits. */
+/** One request and answer of the SSRF-safe client: a fresh connection to a given address, and a body within its limits. */
 
 import { connect as connectPlain } from 'node:net'
 import type { Socket } from 'node:net'
@@ -10,7 +10,8 @@ import { literalAddress } from './address.ts'
 import { unusable } from './fetch-request.ts'
 import type { FetchCall, Redirect } from './fetch-request.ts'
 
-export interface ExchangeLimits {
+/** What an answer must keep to. */
+export interface FetchLimits {
   /** Largest body in bytes. */
   readonly limitBytes: number
   /** Media types, `image/*` or exact; undefined for any. */
@@ -24,10 +25,10 @@ const headerLimitBytes = 32 * 1024
  * Sends the request to the first of the addresses that takes the connection. No name is resolved here. The connection is
  * closed afterwards: nobody else's request may find it open.
  */
-export async function exchangeOnce(
+export async function fetchOnce(
   call: FetchCall,
   addresses: readonly string[],
-  limits: ExchangeLimits,
+  limits: FetchLimits,
   signal: AbortSignal,
 ): Promise<FetchedResource | Redirect> {
   const client = new Client(call.url.origin, {
@@ -57,7 +58,7 @@ export async function exchangeOnce(
 async function read(
   { statusCode, headers, body }: Dispatcher.ResponseData,
   call: FetchCall,
-  { limitBytes, accept }: ExchangeLimits,
+  { limitBytes, accept }: FetchLimits,
 ): Promise<FetchedResource | Redirect> {
   // A body that is left unread fails when its connection goes, and nobody listens.
   body.on('error', () => undefined)
