@@ -17,6 +17,7 @@ export class HttpServer {
   readonly #app: App
   readonly #pipeline: Pipeline
   readonly #servers: Server[] = []
+  #draining = false
 
   constructor(app: App, pipeline: Pipeline) {
     this.#app = app
@@ -48,6 +49,7 @@ export class HttpServer {
    * connections when the last words are written. Safe to call twice.
    */
   async drain(timeoutMs: number): Promise<void> {
+    this.#draining = true
     this.#app.refuseNewWork()
     for (const server of this.#servers) server.close()
     await this.#within(this.#pipeline.idle(), timeoutMs)
@@ -80,6 +82,12 @@ export class HttpServer {
       server.once('error', reject)
       server.once('listening', () => {
         server.off('error', reject)
+        if (this.#draining) {
+          // It began to listen too late to be closed with the others.
+          server.close()
+          reject(new Error('the gateway was stopped while it started'))
+          return
+        }
         this.#servers.push(server)
         resolve(server)
       })

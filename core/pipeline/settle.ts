@@ -1,6 +1,6 @@
 import type { AttemptRecord, Outcome } from '../contract/plugin.ts'
 import type { GatewayError } from '../contract/errors.ts'
-import { asGatewayError, gatewayError } from '../contract/errors.ts'
+import { asGatewayError } from '../contract/errors.ts'
 import type { ExchangeState } from './exchange.ts'
 import { callHook } from './hooks.ts'
 

@@ -157,7 +157,10 @@ function prettyLine(line: string): string {
     stacks += `${prefix}${described.stack ?? `${described.type}: ${described.message}`}\n`
   }
   const printed = `${clock} ${String(level).toUpperCase().padEnd(5)} ${text(message) ?? ''}${shown.join('')}\n${stacks}`
-  return printed.replaceAll(terminalControls, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return printed.replaceAll(
+    terminalControls,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 function pretty(value: unknown): string {

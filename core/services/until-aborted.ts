@@ -10,11 +10,11 @@ export function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<
     work.then(
       (value) => {
         signal.removeEventListener('abort', onAbort)
-        resolve(value)
+        return resolve(value)
       },
       (error: unknown) => {
         signal.removeEventListener('abort', onAbort)
-        reject(error as Error)
+        reject(error)
       },
     )
   })

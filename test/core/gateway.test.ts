@@ -181,6 +181,20 @@ test('a port that cannot be used stops everything', async (context) => {
   assert.deepEqual(calls, ['stop a'])
 })
 
+test('a stop at any moment of the start leaves no port that listens', async (context) => {
+  for (let turns = 0; turns < 12; turns++) {
+    const gateway = await gatewayOf(context, [])
+    const started = gateway.start().then(
+      ({ url }) => url,
+      () => undefined,
+    )
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+    await gateway.stop()
+    const url = await started
+    if (url !== undefined) await assert.rejects(fetch(`${url}/health/live`), `stopped after ${turns} turns`)
+  }
+})
+
 test('prices and limits of the config reach the catalog', async (context) => {
   const gateway = await gatewayOf(context, [], {
     config: {

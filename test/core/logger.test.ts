@@ -131,7 +131,10 @@ void test('pretty lines are short, with the stacks below', () => {
 
 void test('pretty lines have nothing in them that a terminal obeys', () => {
   const { logger, lines } = record({ pretty: true })
-  logger.warn({ requested: '\u001b[2J\u001b]0;x\u0007', other: 'a\u009b31m', error: new Error('\u001b[31mred') }, 'Failed')
+  logger.warn(
+    { requested: '\u001b[2J\u001b]0;x\u0007', other: 'a\u009b31m', error: new Error('\u001b[31mred') },
+    'Failed',
+  )
   assert.match(lines[0] ?? '', /requested=\\u001b\[2J\\u001b\]0;x\\u0007/)
   assert.doesNotMatch(lines[0] ?? '', /(?!\n)\p{Cc}/u)
 })

@@ -157,13 +157,13 @@ void test('without a JSON format nothing is held back', async () => {
 
 void test('the kind of JSON comes from the schema', async () => {
   const format = (schema?: object) => ({ type: 'json_schema', name: 'x', schema }) as Format
-  const answer = [text('See {x}: [1, 2,]'), stop]
+  const answer = [text('See {"x":1}: [1, 2,]'), stop]
   assert.deepEqual((await send(answer, { format: format({ type: 'array' }) })).sent[0], text('[1, 2]'))
   assert.equal((await send([text('Here: {"a":1}'), stop], { format: format() })).warnings.length, 1)
 })
 
 void test("a format with fields of the client's own is still one", async () => {
-  const answer = [text('See {x}: [1, 2,]'), stop]
+  const answer = [text('See {"x":1}: [1, 2,]'), stop]
   for (const value of [
     { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'array' }, own: 1 } },
     { type: 'json_schema', name: 'x', schema: { type: 'array' }, own: 1 },
