@@ -89,9 +89,36 @@ function explain(error: ErrorObject, segments: readonly Segment[], built: Config
     case 'anyOf':
     case 'oneOf':
       return at(`has none of the allowed forms${shown}`, parent?.description)
+    case 'pattern':
+      return at(`must match ${String(params['pattern'])}${shown}`, parent?.description)
     default:
-      return at(`${error.message ?? 'is not valid'}${shown}`)
+      return at(`${inPlainWords(error.keyword, params) ?? error.message ?? 'is not valid'}${shown}`)
   }
+}
+
+/** What a keyword with a limit asks for; undefined for the others. */
+function inPlainWords(keyword: string, params: Readonly<Record<string, unknown>>): string | undefined {
+  const limit = Number(params['limit'])
+  const many = (thing: string, plural = `${thing}s`): string => `${limit} ${limit === 1 ? thing : plural}`
+  switch (keyword) {
+    case 'minLength':
+      return limit === 1 ? 'must not be empty' : `must have at least ${many('character')}`
+    case 'maxLength':
+      return `must have at most ${many('character')}`
+    case 'minItems':
+      return limit === 1 ? 'must not be empty' : `must have at least ${many('entry', 'entries')}`
+    case 'maxItems':
+      return `must have at most ${many('entry', 'entries')}`
+    case 'minimum':
+      return `must be ${limit} or more`
+    case 'maximum':
+      return `must be ${limit} or less`
+    case 'exclusiveMinimum':
+      return `must be more than ${limit}`
+    case 'exclusiveMaximum':
+      return `must be less than ${limit}`
+  }
+  return undefined
 }
 
 /** The config path, or the variable that set the value. */
@@ -118,7 +145,7 @@ function withArticle(type: unknown): string {
 
 /** The wrong value, unless it may be a secret or is no scalar. */
 function display(value: unknown, segments: readonly Segment[], { sources }: ConfigTree, schema: Schema): string {
-  if (value === undefined || Array.isArray(value) || isTable(value)) return ''
+  if (value === undefined || value === '' || Array.isArray(value) || isTable(value)) return ''
   if (schemaAt(schema, segments)?.writeOnly === true) return ''
   const source = sources.get(configPath(segments))
   if (source?.kind === 'file' && source.variables.length > 0) return ` (it comes from ${source.variables.join(', ')})`

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { addressPolicy } from '../services/address.ts'
-import { firstLine } from '../services/problems.ts'
+import { describeUrl } from '../services/database/url.ts'
+import { firstLine, StartupError } from '../services/problems.ts'
 import type { Problem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import { configPath, valueAt } from './config-path.ts'
@@ -17,8 +18,8 @@ interface Names {
   readonly defaultProvider: string | undefined
 }
 
-/** Mistakes no schema can see: names that refer to something else in the config and do not find it. */
-export function checkReferences({ tree, broken }: ConfigTree, plugins: readonly ChosenPlugin[]): Problem[] {
+/** Mistakes no schema can see: names that find nothing else in the config, addresses and URLs of another kind. */
+export function checkReferences({ tree, broken, sources }: ConfigTree, plugins: readonly ChosenPlugin[]): Problem[] {
   const models = entries(tree['models'])
   const defaultProvider = valueAt(tree, ['routing', 'default_provider'])
   const names: Names = {
@@ -33,6 +34,7 @@ export function checkReferences({ tree, broken }: ConfigTree, plugins: readonly 
     ...checkAliases(models),
     ...checkProxies(strings(valueAt(tree, ['server', 'trusted_proxies']))),
     ...checkAllowed(strings(valueAt(tree, ['fetch', 'allow']))),
+    ...checkDatabase(valueAt(tree, ['database', 'url']), sources.get('database.url')?.kind === 'environment'),
     ...plugins.flatMap(({ definition }) =>
       definition.params ? [] : checkWithoutParams(definition.name, valueAt(tree, ['plugins', definition.name])),
     ),
@@ -120,6 +122,17 @@ function checkAllowed(entries: readonly string[]): Problem[] {
       return [{ path: configPath(['fetch', 'allow', index]), message: firstLine(error) }]
     }
   })
+}
+
+function checkDatabase(url: unknown, isFromEnvironment: boolean): readonly Problem[] {
+  if (typeof url !== 'string' || url === '') return []
+  try {
+    describeUrl(url, isFromEnvironment ? 'DATABASE_URL' : 'database.url')
+    return []
+  } catch (error) {
+    if (!(error instanceof StartupError)) throw error
+    return error.problems
+  }
 }
 
 /** Keys that mean something only where clients can name the plugin. */

@@ -1,6 +1,6 @@
-import { chmodSync, mkdirSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { isAbsolute, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { firstLine, StartupError } from '../services/problems.ts'
 
 /**
@@ -24,7 +24,7 @@ export function dataDirectory(
  */
 export function makeDataDirectory(directory: string): void {
   try {
-    if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined) chmodSync(directory, 0o700)
+    if (makeDirectories(directory)) chmodSync(directory, 0o700)
     if (!statSync(directory).isDirectory()) throw new Error('it is no directory')
   } catch (error) {
     throw new StartupError(
@@ -37,5 +37,24 @@ export function makeDataDirectory(directory: string): void {
       ],
       { cause: error },
     )
+  }
+}
+
+/**
+ * Makes a directory and those above it that are missing, one at a time: Node's own `recursive` never returns where the
+ * system says that a directory which is there does not exist, as Linux does under `/proc`.
+ * @returns whether it was not there before
+ */
+function makeDirectories(directory: string): boolean {
+  if (existsSync(directory)) return false
+  const parent = dirname(directory)
+  if (parent !== directory) makeDirectories(parent)
+  try {
+    mkdirSync(directory, { mode: 0o700 })
+    return true
+  } catch (error) {
+    // Another process that starts at the same time may have been quicker.
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' && existsSync(directory)) return false
+    throw error
   }
 }

@@ -108,9 +108,11 @@ function isEmptyCollection(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.keys(value).length === 0
 }
 
-/** Hides the password inside a URL. */
+/** Hides the password inside a URL, and what its query calls a secret. */
 function withoutPassword(text: string): string {
-  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/@:]*):[^/@]*@/i, `$1:${hidden}@`)
+  return text
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/[^/@:]*):[^/@]*@/i, `$1:${hidden}@`)
+    .replaceAll(/([?&][^=&#]*=)[^&#]+/g, (pair, name: string) => (secretName.test(name) ? name + hidden : pair))
 }
 
 function tomlValue(value: unknown): string {

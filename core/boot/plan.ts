@@ -25,8 +25,8 @@ function guardedBy({ definition, hooks }: Pick<ReadyPlugin, 'definition' | 'hook
   }
 }
 
-/** Names that `setup` may return. */
-const returnable: readonly string[] = [...hookNames, 'start', 'stop', 'routes', 'guardrail', 'services']
+/** Everything that the `setup` of a plugin may return. */
+export const setupKeys: readonly string[] = [...hookNames, 'start', 'stop', 'routes', 'guardrail', 'services']
 
 /** Everything about a plugin that keeps it from running as configured; empty if nothing does. */
 export function checkPlugin({ definition, settings, hooks }: ReadyPlugin): Problem[] {
@@ -55,8 +55,8 @@ export function checkPlugin({ definition, settings, hooks }: ReadyPlugin): Probl
   if (has('flush') && !has('event'))
     problems.push({ path, message: 'has a flush hook without an event hook to hold text back' })
   for (const name of Object.keys(hooks)) {
-    if (returnable.includes(name)) continue
-    const hint = didYouMean(name, returnable)
+    if (setupKeys.includes(name)) continue
+    const hint = didYouMean(name, setupKeys)
     problems.push({ path, message: `setup returned "${name}", which is no hook`, ...(hint !== undefined && { hint }) })
   }
   return problems

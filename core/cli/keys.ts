@@ -40,10 +40,11 @@ export const keys: Command = {
     expires: { type: 'string', value: 'TIME', description: 'create: ISO date, or a number with m, h or d from now' },
     json: { type: 'boolean', description: 'Print JSON' },
   },
-  words: { least: 1, most: 2 },
+  words: { least: 0, most: 2 },
   async run(input) {
-    const [verb = '', id] = input.words
+    const [verb, id] = input.words
     const verbs = ['create', 'list', 'revoke']
+    if (verb === undefined) throw new UsageError(`"keys" needs one of these words: ${verbs.join(', ')}`, 'keys')
     if (!verbs.includes(verb)) {
       const hint = didYouMean(verb, verbs)
       throw new UsageError(`unknown command "keys ${verb}"${hint === undefined ? '' : `. ${hint}`}`, 'keys')

@@ -9,7 +9,7 @@ export const plan: Command = {
   summary: 'Show what will run, in what order and why',
   usage: ['plan [options]'],
   details:
-    'Shows every hook of the pipeline in the order a request meets them, with the plugins that run there and what put\n' +
+    'Shows every hook that a plugin has, in the order a request meets them, with the plugins that run there and what put\n' +
     'them in their place. Opens no database and no port.',
   options: { config: configOption, json: { type: 'boolean', description: 'Print JSON' } },
   words: { least: 0, most: 0 },

@@ -5,7 +5,7 @@ import { Router } from '@koa/router'
 import Koa from 'koa'
 import { asGatewayError, errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
-import type { Principal, Reply, Route } from '../contract/plugin.ts'
+import type { Logger, Principal, Reply, Route } from '../contract/plugin.ts'
 import { hasScope } from '../services/access.ts'
 import type { Pipeline } from '../pipeline/run.ts'
 import type { ClientAddress } from './address.ts'
@@ -88,6 +88,7 @@ export function createApp(options: AppOptions): App {
       failure = httpError(error)
       if (failure.status >= 500)
         logger.error({ request: requestId, method: context.method, error: failure }, 'request failed')
+      else logRefusal(logger, context, failure)
       sendError(response, failure, requestId)
     } finally {
       if (span) telemetry.endServerSpan(span, { status: response.statusCode, ...(failure && { error: failure }) })
@@ -96,6 +97,7 @@ export function createApp(options: AppOptions): App {
   koa.use(async (context, next) => {
     const route = modelPaths.get(context.path)
     if (!route) return next()
+    context.state['route'] = context.path
     if (context.method !== 'POST') throw methodNotAllowed(context.method, ['POST'])
     return runModelCall(options, context, route, local)
   })
@@ -167,6 +169,7 @@ async function runRoute(
   route: Route,
   local: WeakSet<IncomingMessage>,
 ): Promise<void> {
+  context.state['route'] = route.path
   const call = openCall(options, context, (context.params ?? {}) as Record<string, string>)
   const early = route.scope === null ? undefined : await identify(options, call, context, local, route.scope)
   const reply = early ?? (await route.handle(call, call.principal))
@@ -206,18 +209,36 @@ async function identify(
   }
   if (!call.principal) {
     if (!options.allowAnonymous || scope === 'admin')
-      throw gatewayError(
-        'missing_credentials',
-        'No API key provided. Send "Authorization: Bearer <key>" or "X-API-Key: <key>"',
-        {
-          headers: { 'www-authenticate': 'Bearer' },
-        },
-      )
+      throw gatewayError('missing_credentials', whyUnknown(call, options), {
+        headers: { 'www-authenticate': 'Bearer' },
+      })
     call.identify(anonymous)
   }
   if (!hasScope(call.principal!, scope))
     throw gatewayError('insufficient_scope', `This key lacks the scope "${scope}"`, { details: { required: scope } })
   return undefined
+}
+
+/** Why nobody is known: no credential at all, or one of a shape that no plugin took for its own. */
+function whyUnknown({ headers }: HttpCall, { pipeline }: AppOptions): string {
+  if (!headers['authorization'] && !headers['x-api-key'])
+    return 'No API key provided. Send "Authorization: Bearer <key>" or "X-API-Key: <key>"'
+  const hasKeys = pipeline.services.plan.steps.authenticate.some(({ plugin }) => plugin === 'auth')
+  return `The credential is not one this gateway knows${hasKeys ? '; its keys begin with gw_live_' : ''}`
+}
+
+/** The one log line of a request that became no exchange. The path and the headers may hold anything, so neither is in it. */
+function logRefusal(logger: Logger, context: Koa.Context, { status, code }: GatewayError): void {
+  const fields = {
+    request: context.state['requestId'] as string,
+    method: context.method,
+    route: (context.state['route'] as string | undefined) ?? 'other',
+    status,
+    error_code: code,
+  }
+  // Scanners ask for paths that do not exist all day.
+  if (status === 404 || status === 405) logger.debug(fields, 'request refused')
+  else logger.info(fields, 'request refused')
 }
 
 /** The path; undefined for a target that is no URL (`GET http://[`), where Koa throws. */

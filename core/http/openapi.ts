@@ -38,7 +38,6 @@ export function openApiDocument({ version, routes, serverUrl = '/' }: OpenApiOpt
   }
   return {
     openapi: '3.1.0',
-    jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
     info: { title: 'Hadrian', version, description, license: { name: 'MIT', identifier: 'MIT' } },
     servers: [{ url: serverUrl }],
     security: [{ bearer: [] }, { apiKey: [] }],

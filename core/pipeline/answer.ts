@@ -148,7 +148,7 @@ async function* streamed(attempt: AttemptRun, body: UpstreamBody, decoder: Decod
     if (failure) throw failure
     attempt.complete()
   } finally {
-    body.cancel(gatewayError('request_cancelled', 'The answer was left'))
+    body.leave()
   }
 }
 

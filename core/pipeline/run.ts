@@ -184,10 +184,14 @@ export class Pipeline {
     }
     const fields = {
       exchange: call.id,
+      request: call.requestId === call.id ? undefined : call.requestId,
       principal: call.principal.id,
+      operation: call.operation,
+      dialect: call.dialect,
       outcome: outcome.status,
       status: error.status,
       error_code: error.code,
+      param: error.param,
     }
     if (error.status >= 500) logger.error({ ...fields, error }, 'exchange')
     else logger.info(fields, 'exchange')

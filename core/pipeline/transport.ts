@@ -47,6 +47,7 @@ export async function* openTransport(
   }
   const cancelTotal = limit('total', timeouts.totalMs)
   let iterator: AsyncIterator<StreamEvent> | undefined
+  let isComplete = false
   try {
     attempt.markSent()
     const events = await within(
@@ -66,11 +67,14 @@ export async function* openTransport(
       if (watched.events.length > 0) yield [bareRecord(watched.events)]
       if (watched.failure) throw watched.failure
     }
+    isComplete = true
     attempt.complete()
   } finally {
     cancelTotal()
     attempt.signal.removeEventListener('abort', onAbort)
-    controller.abort(gatewayError('request_cancelled', 'The answer was left'))
-    void iterator?.return?.()?.catch(() => {})
+    if (!isComplete) {
+      controller.abort(gatewayError('request_cancelled', 'The answer was left'))
+      void iterator?.return?.()?.catch(() => {})
+    }
   }
 }

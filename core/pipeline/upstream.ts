@@ -149,6 +149,12 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
     })
   }
 
+  /** Ends the call if it has not ended by itself. */
+  leave(): void {
+    if (!this.#ended && this.#failure === undefined)
+      this.cancel(gatewayError('request_cancelled', 'The answer was left'))
+  }
+
   /** Ends the call and closes its connection; a waiting or later {@link read} rejects with `reason`. */
   cancel(reason: unknown): void {
     if (this.#ended || this.#failure !== undefined) return
@@ -260,7 +266,7 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
     const refused = code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN'
     return gatewayError(
       'provider_error',
-      `Upstream provider returned error: ${refused ? 'no connection' : 'connection broken'}`,
+      `Upstream provider returned error: ${refused ? `cannot connect to ${provider}` : 'connection broken'}`,
       { cause: error, details: { provider, upstream_status: null, upstream_code: null }, retryable: 'same' },
     )
   }

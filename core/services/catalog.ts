@@ -1,4 +1,5 @@
 import type { Usage } from '../contract/canonical.ts'
+import { isGatewayError } from '../contract/errors.ts'
 import type { Catalog, Logger, Principal } from '../contract/plugin.ts'
 import type { ModelInfo, ModelPrices, Target } from '../contract/provider.ts'
 import { mayUse } from './access.ts'
@@ -94,7 +95,9 @@ export function createCatalog(options: CatalogOptions): Catalog {
       const listed = await Promise.all(
         [...providers].map(async (instance) => {
           const models = await lists.list(instance).catch((error: unknown) => {
-            logger.warn({ provider: instance, error }, 'models of a provider could not be listed')
+            // An upstream that is down is no defect: its stack would say nothing, at every listing.
+            const why = isGatewayError(error) ? { error_code: error.code, reason: error.message } : { error }
+            logger.warn({ provider: instance, ...why }, 'models of a provider could not be listed')
             return []
           })
           return models.map((info) => ({ ...info, id: `${instance}/${info.id}`, provider: instance }))

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { inspect } from 'node:util'
+import { setupKeys } from '../boot/plan.ts'
 import type { JsonObject, Outcome, PluginDefinition } from '../contract/plugin.ts'
-import { definePlugin, GatewayError, hookNames } from '../contract/plugin.ts'
+import { definePlugin, GatewayError } from '../contract/plugin.ts'
 import type { GatewayOverrides } from '../index.ts'
 import { fakeProvider, textEvents } from './fake-provider.ts'
 import type { FakeProvider, FakeScript } from './fake-provider.ts'
@@ -81,10 +82,9 @@ export function pluginSuite(definition: PluginDefinition, options: PluginSuiteOp
 
     it('has hooks that exist', async () => {
       await using trial = await start()
-      const known = new Set<string>([...hookNames, 'start', 'stop', 'routes', 'guardrail', 'services'])
       for (const hooks of trial.plugin.hooks)
         assert.deepEqual(
-          Object.keys(hooks).filter((name) => !known.has(name)),
+          Object.keys(hooks).filter((name) => !setupKeys.includes(name)),
           [],
           'setup returned something that is no hook, so it would never be called',
         )

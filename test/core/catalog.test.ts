@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as fc from 'fast-check'
 import type { Catalog, JsonObject, ModelPrices, Usage } from '../../core/contract/plugin.ts'
+import { gatewayError } from '../../core/contract/errors.ts'
 import { priceOf } from '../../core/services/catalog.ts'
 import { fakeProvider, harness, textEvents } from '../../core/testing/index.ts'
 
@@ -75,6 +76,32 @@ describe('the catalog', () => {
       ])
       assert.ok(catalog.suggestions('x'.repeat(5_000)).length <= 5)
     }))
+
+  it('lists the others when an upstream is down, with one short warning', async () => {
+    const down = fakeProvider().definition
+    const refused = new Error('connect ECONNREFUSED')
+    const models = (): Promise<never> =>
+      Promise.reject(gatewayError('provider_error', 'Upstream provider returned error: no answer', { cause: refused }))
+    const definition = {
+      ...down,
+      name: 'down',
+      setup: async (services: Parameters<typeof down.setup>[0]) => ({ ...(await down.setup(services)), models }),
+    }
+    await using gateway = await harness({ providers: [[definition as typeof down]] })
+    const listed = await gateway.gateway.pipeline.services.catalog.models({ id: 'x' })
+    assert.deepEqual([...new Set(listed.map(({ provider }) => provider))], ['fake'])
+    const warnings = gateway.log.filter(({ message }) => message === 'models of a provider could not be listed')
+    assert.deepEqual(
+      warnings.map(({ level, fields: { provider, error_code, reason, error } }) => [
+        level,
+        provider,
+        error_code,
+        reason,
+        error,
+      ]),
+      [['warn', 'down', 'provider_error', 'Upstream provider returned error: no answer', undefined]],
+    )
+  })
 
   it('lists what a principal may use, aliases too', () =>
     withCatalog(models, async (catalog) => {

@@ -64,13 +64,14 @@ async function served(context: TestContext, directory: string): Promise<Running 
 
 test('help, version and mistakes of the command line', async (context) => {
   const directory = directoryWith(context, {})
-  const [help, serveHelp, version, unknown, option, missing] = await Promise.all([
+  const [help, serveHelp, version, unknown, option, missing, wordless] = await Promise.all([
     runCommand(context, ['--help'], { directory }),
     runCommand(context, ['keys', '--help'], { directory }),
     runCommand(context, ['--version'], { directory }),
     runCommand(context, ['chekc'], { directory }),
     runCommand(context, ['plan', '--confg', 'x'], { directory }),
     runCommand(context, ['keys', 'revoke'], { directory }),
+    runCommand(context, ['keys'], { directory }),
   ])
   assert.equal(help.code, 0)
   for (const command of ['serve', 'check', 'plan', 'plugins', 'config', 'keys'])
@@ -91,6 +92,8 @@ test('help, version and mistakes of the command line', async (context) => {
   )
   assert.equal(missing.code, 2)
   assert.equal(missing.stderr, 'hadrian: "keys revoke" needs the id of a key\nRun "hadrian keys --help" for usage.\n')
+  assert.equal(wordless.code, 2)
+  assert.match(wordless.stderr, /^hadrian: "keys" needs one of these words: create, list, revoke\n/)
 })
 
 test('a config with many mistakes is reported as a list without a stack trace', async (context) => {
@@ -108,7 +111,7 @@ providers.mine.type: no installed provider is called "tset"
     Did you mean "test"?
 server.prot: is not a known key
     Did you mean "port"?
-server.host: must NOT have fewer than 1 characters, not ""
+server.host: must not be empty
 4 problems.
 `,
     })
@@ -142,6 +145,20 @@ test('check, plan, plugins and config look without opening or making anything', 
   assert.match(config.stdout, /^url = "\*\*\*" {2}# DATABASE_URL$/m)
   assert.doesNotMatch(config.stdout, /hunter2/)
   assert.equal(existsSync(join(directory, 'data')), false)
+})
+
+test('check and plan warn of names in the order of the config that no package has', async (context) => {
+  const directory = directoryWith(context, {
+    'hadrian.toml': '[plugins.blocklist]\nwords = ["x"]\norder = { after = ["rooter"] }\n[providers.test]\n',
+  })
+  for (const command of ['check', 'plan']) {
+    const { code, stderr } = await runCommand(context, [command], { directory })
+    assert.equal(code, 0)
+    assert.equal(
+      stderr,
+      'Warning: plugin "blocklist" wants to run after "rooter", which no installed package is called. Did you mean "router"?\n',
+    )
+  }
 })
 
 test('serve prints the first key once, with a command that works', async (context) => {

@@ -116,7 +116,7 @@ prices = { input_per_million = -1 }
     'models."gpt-4.1".targets[1]: there is no provider "opnai" (Did you mean "openai"?)',
     'models."gpt-4.1".targets[2]: "bare" names no provider (Write provider/model, or set routing.default_provider.)',
     'models.b.aliases[0]: "a" is a name of models."gpt-4.1" already',
-    'models.b.prices.input_per_million: must be >= 0, not -1',
+    'models.b.prices.input_per_million: must be 0 or more, not -1',
     'models.b.prices.output_per_million: is missing',
     'plugins.auth.enabled: must be true or false, not "no"',
     'plugins.limiter.apply: this plugin has no params: it always runs, and clients cannot name it',
@@ -195,8 +195,60 @@ test('the environment beats the file, and its mistakes name the variable', async
   assert.equal(config.database.url, 'postgres://u:p@h/d')
   assert.equal(config.log.level, 'debug')
   assert.deepEqual(lines(await problemsOf(load(context, undefined, { PORT: '70000' }))), [
-    'PORT: must be <= 65535, not 70000',
+    'PORT: must be 65535 or less, not 70000',
   ])
+})
+
+test('limits and patterns are said in plain words', async (context) => {
+  const limits = {
+    least: { type: 'string', minLength: 3 },
+    filled: { type: 'string', minLength: 1 },
+    most: { type: 'string', maxLength: 1 },
+    some: { type: 'array', minItems: 2 },
+    few: { type: 'array', maxItems: 1 },
+    over: { type: 'number', exclusiveMinimum: 0 },
+    under: { type: 'number', exclusiveMaximum: 1 },
+    form: { type: 'string', pattern: '^a', description: 'Begins with a.' },
+  } as const
+  const definition = {
+    name: 'limited',
+    api: 1,
+    options: { type: 'object', properties: limits, additionalProperties: false },
+    setup: () => ({}),
+  } as const
+  const wrong = { least: 'ab', filled: '', most: 'abc', some: [1], few: [1, 2], over: 0, under: 1, form: 'b' }
+  const directory = directoryWith(context, {})
+  const problems = await problemsOf(
+    loadConfig({
+      environment: {},
+      workingDirectory: directory,
+      config: { providers: { test: {} } },
+      plugins: [[definition, wrong]],
+    }),
+  )
+  assert.deepEqual(lines(problems).toSorted(), [
+    'plugins.limited.few: must have at most 1 entry',
+    'plugins.limited.filled: must not be empty',
+    'plugins.limited.form: must match ^a, not "b" (Begins with a.)',
+    'plugins.limited.least: must have at least 3 characters, not "ab"',
+    'plugins.limited.most: must have at most 1 character, not "abc"',
+    'plugins.limited.over: must be more than 0, not 0',
+    'plugins.limited.some: must have at least 2 entries',
+    'plugins.limited.under: must be less than 1, not 1',
+  ])
+})
+
+test('a database must be a PostgreSQL one, and its URL is never repeated', async (context) => {
+  const hint =
+    '(Write it as postgresql://USER:PASSWORD@HOST:5432/NAME; percent-encode special characters of the password.)'
+  for (const url of ['mysql://u:secret@h/d', 'secret', 'postgres://u:se%cret@h/%zz']) {
+    const inFile = await problemsOf(load(context, `[database]\nurl = "${url}"\n`))
+    assert.deepEqual(lines(inFile), [`database.url: is not a PostgreSQL URL ${hint}`])
+    const inEnvironment = await problemsOf(load(context, undefined, { DATABASE_URL: url }))
+    assert.deepEqual(lines(inEnvironment), [`DATABASE_URL: is not a PostgreSQL URL ${hint}`])
+  }
+  for (const url of ['', 'postgresql:///d?host=/run/postgresql', 'postgres://u:p%40@h:5432/d'])
+    assert.equal((await load(context, `[database]\nurl = "${url}"\n`)).config.database.url, url)
 })
 
 test('names that reach a prototype are refused and change nothing', async (context) => {
@@ -215,7 +267,7 @@ test('secrets are hidden in the effective config and in problems', async (contex
 url = "postgres://user:hunter2@host/db"
 [providers.openai]
 api_key = "hunter2"
-base_url = "https://user:hunter2@host/v1"
+base_url = "https://user:hunter2@host/v1?version=1&api-key=hunter2"
 [plugins.limiter]
 token = "hunter2"
 mode = "\${LIMITER_SECRET}"
@@ -227,7 +279,7 @@ mode = "\${LIMITER_SECRET}"
   assert.doesNotMatch(text, /hunter2|loose/)
   assert.match(text, /^port = 81 {2}# PORT$/m)
   assert.match(text, /^host = "127\.0\.0\.1" {2}# default$/m)
-  assert.match(text, /^base_url = "https:\/\/user:\*\*\*@host\/v1" {2}# file$/m)
+  assert.match(text, /^base_url = "https:\/\/user:\*\*\*@host\/v1\?version=1&api-key=\*\*\*" {2}# file$/m)
   assert.match(text, /^mode = "\*\*\*" {2}# LIMITER_SECRET$/m)
   assert.deepEqual(effectiveTree(values)['database'], { url: '***' })
 

@@ -8,6 +8,7 @@ import type { OpenedDatabase } from './pool-database.ts'
 import { PostgresListener } from './postgres-listener.ts'
 import { within } from './time-limit.ts'
 import { clientMarginMs, statementTimeoutMs } from './statement.ts'
+import { describeUrl } from './url.ts'
 
 /** Connections per gateway process. PostgreSQL allows 100 in all by default. */
 const poolSize = 10
@@ -59,26 +60,6 @@ export async function openPostgres(url: string, clock: Clock, logger: Logger): P
       await within(clock, closeLimitMs, pool.end())
     },
   })
-}
-
-/** Where a URL leads, for messages. */
-function describeUrl(url: string): { place: string; user: string | undefined } {
-  try {
-    const parsed = new URL(url)
-    if (!/^postgres(ql)?:$/.test(parsed.protocol)) throw new Error('not a PostgreSQL URL')
-    const host = parsed.hostname === '' ? (parsed.searchParams.get('host') ?? 'localhost') : parsed.host
-    const user = parsed.username === '' ? undefined : decodeURIComponent(parsed.username)
-    return { place: `"${decodeURIComponent(parsed.pathname.slice(1))}" at ${decodeURIComponent(host)}`, user }
-  } catch {
-    // Without the error: it may quote the URL, and with it the password.
-    throw new StartupError([
-      {
-        path: 'database.url',
-        message: 'is not a PostgreSQL URL',
-        hint: 'Write it as postgresql://USER:PASSWORD@HOST:5432/NAME; percent-encode special characters of the password.',
-      },
-    ])
-  }
 }
 
 async function checkVersion(pool: Pool, place: string): Promise<void> {
