@@ -134,8 +134,7 @@ function isDeeperThan(value: unknown, levels: number): boolean {
   if (levels === 0) return true
   // Not `for in`: optimised code for it is thrown away with every new shape of object, and each body brings some.
   const members: readonly unknown[] = Array.isArray(value) ? value : Object.values(value)
-  for (const member of members)
-    if (typeof member === 'object' && isDeeperThan(member, levels - 1)) return true
+  for (const member of members) if (typeof member === 'object' && isDeeperThan(member, levels - 1)) return true
   return false
 }
 

@@ -87,7 +87,7 @@ describe('the catalog', () => {
       name: 'down',
       setup: async (services: Parameters<typeof down.setup>[0]) => ({ ...(await down.setup(services)), models }),
     }
-    await using gateway = await harness({ providers: [[definition as typeof down]] })
+    await using gateway = await harness({ providers: [[definition]] })
     const listed = await gateway.gateway.pipeline.services.catalog.models({ id: 'x' })
     assert.deepEqual([...new Set(listed.map(({ provider }) => provider))], ['fake'])
     const warnings = gateway.log.filter(({ message }) => message === 'models of a provider could not be listed')

@@ -13,7 +13,7 @@ const log: { readonly level: string; readonly fields: Json; readonly message: st
 const at =
   (level: string): Logger['info'] =>
   (fields, message) =>
-    void log.push({ level, fields: { ...fields } as Json, message })
+    void log.push({ level, fields: { ...fields }, message })
 const logger: Logger = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 
 const options = { type: 'object', properties: {}, additionalProperties: false } as const
