@@ -247,7 +247,7 @@ test('a database must be a PostgreSQL one, and its URL is never repeated', async
     const inEnvironment = await problemsOf(load(context, undefined, { DATABASE_URL: url }))
     assert.deepEqual(lines(inEnvironment), [`DATABASE_URL: is not a PostgreSQL URL ${hint}`])
   }
-  for (const url of ['', 'postgresql:///d?host=/run/postgresql', 'postgres://u:p%40@h:5432/d'])
+  for (const url of ['postgresql:///d?host=/run/postgresql', 'postgres://u:p%40@h:5432/d'])
     assert.equal((await load(context, `[database]\nurl = "${url}"\n`)).config.database.url, url)
 })
 

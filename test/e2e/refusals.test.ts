@@ -37,7 +37,7 @@ let running: RunningGateway
 
 before(async () => {
   running = await startGateway({
-    config: { server: { body_limit_bytes: 1000 }, plugins: { auth: {} } },
+    config: { server: { body_limit_bytes: 1024 }, plugins: { auth: {} } },
     overrides: { logger, plugins: [[auth], [routed]] },
   })
 })
