@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { gatewayError } from '../contract/errors.ts'
 import type { Pipeline } from '../pipeline/run.ts'
 import type { App } from './app.ts'
@@ -17,6 +17,7 @@ export class HttpServer {
   readonly #app: App
   readonly #pipeline: Pipeline
   readonly #servers: Server[] = []
+  readonly #sockets = new Set<Socket>()
   #draining = false
 
   constructor(app: App, pipeline: Pipeline) {
@@ -57,25 +58,24 @@ export class HttpServer {
       this.#pipeline.abortAll(gatewayError('shutting_down', 'The gateway is stopping'))
       await this.#within(this.#pipeline.idle(), lastWordsMs)
     }
-    for (let waitedMs = 0; waitedMs < lastWordsMs; waitedMs += pollMs) {
-      for (const server of this.#servers) server.closeIdleConnections()
-      if ((await this.#connections()) === 0) break
+    for (let waitedMs = 0; this.#sockets.size > 0 && waitedMs < lastWordsMs; waitedMs += pollMs) {
+      // An answer that has just ended makes its connection idle, while its last bytes, or the answer to the next request,
+      // are still to be written.
       await this.#within(new Promise(() => {}), pollMs)
+      if ([...this.#sockets].every(({ writableLength }) => writableLength === 0))
+        for (const server of this.#servers) server.closeIdleConnections()
     }
     for (const server of this.#servers) server.closeAllConnections()
-  }
-
-  async #connections(): Promise<number> {
-    const counts = this.#servers.map(
-      (server) => new Promise<number>((resolve) => server.getConnections((error, count) => resolve(error ? 0 : count))),
-    )
-    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)
   }
 
   #open(callback: App['callback'], listen: (server: Server) => void): Promise<Server> {
     // The app refuses a missing Host itself, since the server would do it without a body.
     const server = createServer({ keepAliveTimeout: keepAliveTimeoutMs, requireHostHeader: false }, callback)
     server.on('checkExpectation', callback)
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket)
+      socket.on('close', () => this.#sockets.delete(socket))
+    })
     server.on('clientError', this.#app.clientError)
     server.on('connect', (_request, socket) => this.#app.clientError(new Error('a proxy is asked for'), socket))
     return new Promise((resolve, reject) => {
