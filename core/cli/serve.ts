@@ -2,6 +2,7 @@ import type { Gateway } from '../boot/gateway.ts'
 import type { Command, Input } from './command.ts'
 import { configOption } from './command.ts'
 import { gatewayOptions } from './gateway-options.ts'
+import { releaseStartupMemory } from './startup-memory.ts'
 
 /** What a plugin provides as `bootstrap-key`: a way in for an operator who has none yet. */
 export interface BootstrapKey {
@@ -35,6 +36,7 @@ export const serve: Command = {
       if (first !== 'signalled') {
         announce(gateway, first.url!, input)
         await printFirstKey(gateway, first.url!, input)
+        releaseStartupMemory()
         await stopping
       }
     } finally {

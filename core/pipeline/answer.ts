@@ -96,18 +96,50 @@ async function started(attempt: AttemptRun, dialect: string | undefined, batches
     first.push(value)
     if (value.some(({ events }) => events.length > 0)) break
   }
-  return new ProviderReply({ dialect, batches: guarded(attempt, first, batches) })
+  return new ProviderReply({ dialect, batches: new GuardedBatches(attempt, first, batches) })
 }
 
-/** The batches of an answer; failing or leaving the iteration closes the attempt. */
-async function* guarded(attempt: AttemptRun, first: Iterable<readonly UpstreamRecord[]>, rest: Batches): Batches {
-  try {
-    yield* first
-    yield* rest
-  } catch (error) {
-    throw attempt.fail(error)
-  } finally {
-    attempt.close('aborted')
+/**
+ * The batches of an answer; ending, failing or leaving the iteration closes the attempt. No generator, since every chunk
+ * of every stream would pay for one more.
+ */
+class GuardedBatches implements AsyncIterableIterator<readonly UpstreamRecord[], void> {
+  readonly #attempt: AttemptRun
+  readonly #first: (readonly UpstreamRecord[])[]
+  readonly #rest: Batches
+
+  constructor(attempt: AttemptRun, first: (readonly UpstreamRecord[])[], rest: Batches) {
+    this.#attempt = attempt
+    this.#first = first
+    this.#rest = rest
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async next(): Promise<IteratorResult<readonly UpstreamRecord[], void>> {
+    const value = this.#first.shift()
+    if (value) return { done: false, value }
+    try {
+      const result = await this.#rest.next()
+      if (result.done) this.#attempt.close('aborted')
+      return result
+    } catch (error) {
+      throw this.#attempt.fail(error)
+    }
+  }
+
+  async return(): Promise<IteratorResult<readonly UpstreamRecord[], void>> {
+    this.#first.length = 0
+    try {
+      await this.#rest.return()
+    } catch (error) {
+      throw this.#attempt.fail(error)
+    } finally {
+      this.#attempt.close('aborted')
+    }
+    return { done: true, value: undefined }
   }
 }
 

@@ -2,6 +2,7 @@ import type { StreamEvent } from '../contract/canonical.ts'
 import type { Reply } from '../contract/plugin.ts'
 import type { ReplyContext, ReplyEnd } from '../dialects/dialect.ts'
 import type { ExchangeState } from './exchange.ts'
+import { mapped } from './mapped.ts'
 import { metadataOf } from './metadata.ts'
 import { ProviderReply } from './provider-reply.ts'
 import type { EventBatches } from './response-hooks.ts'
@@ -14,17 +15,17 @@ export function clientEvents(exchange: ExchangeState, reply: Reply): EventBatche
 }
 
 /** The events of a reply, in the pieces they came in where that is known. */
-async function* batchesOf(reply: Reply): EventBatches {
-  if (reply instanceof ProviderReply) {
-    for await (const batch of reply.batches)
-      yield batch.length === 1 ? batch[0]!.events : batch.flatMap(({ events }) => events)
-  } else for await (const event of reply.events!) yield [event]
+function batchesOf(reply: Reply): EventBatches {
+  if (!(reply instanceof ProviderReply)) return mapped(reply.events!, (event) => [event])
+  return mapped(reply.batches, (batch) =>
+    batch.length === 1 ? batch[0]!.events : batch.flatMap(({ events }) => events),
+  )
 }
 
 /** Shows `observe` hooks what the client gets, keeps the finish reason, and turns an error event of a plugin into a throw. */
-async function* watched(exchange: ExchangeState, batches: EventBatches): EventBatches {
+function watched(exchange: ExchangeState, batches: EventBatches): EventBatches {
   const observers = exchange.steps('observe')
-  for await (const batch of batches) {
+  return mapped(batches, (batch) => {
     for (const event of batch) {
       if (event.type === 'finish') exchange.finishReason = event.reason
       if (event.type === 'usage') exchange.shownUsage = event.usage
@@ -32,8 +33,8 @@ async function* watched(exchange: ExchangeState, batches: EventBatches): EventBa
     }
     if (observers.length > 0) observe(exchange, batch)
     exchange.firstEventMs ??= exchange.services.clock.monotonicMs()
-    yield batch
-  }
+    return batch
+  })
 }
 
 /** Shows events to the `observe` hooks; their failures are logged and change nothing. */

@@ -5,6 +5,7 @@ import { dialects } from '../dialects/index.ts'
 import { answerHeaders } from './answer-headers.ts'
 import type { ExchangeState } from './exchange.ts'
 import { ProviderReply } from './provider-reply.ts'
+import { mapped } from './mapped.ts'
 import { clientEvents, contextOf, endOf, observe } from './reply-events.ts'
 import type { ReadyAnswer } from './respond.ts'
 import { hasResponseHooks } from './response-hooks.ts'
@@ -19,11 +20,6 @@ export async function respondStream(
 ): Promise<ReadyAnswer> {
   const pieces = streamPieces(exchange, reply, settlement)
   const first = await pieces.next()
-  const stream = (async function* () {
-    if (first.done) return
-    yield first.value
-    yield* pieces
-  })()
   return {
     status: reply.status,
     headers: {
@@ -34,7 +30,7 @@ export async function respondStream(
       ...exchange.responseHeaders,
       ...reply.headers,
     },
-    stream: new SettledStream(stream, exchange, settlement),
+    stream: new SettledStream(first, pieces, exchange, settlement),
   }
 }
 
@@ -43,12 +39,19 @@ export async function respondStream(
  * aborted while nobody pulls.
  */
 class SettledStream implements AsyncIterableIterator<string> {
-  readonly #stream: AsyncGenerator<string, void>
+  #first: IteratorResult<string, void> | undefined
+  readonly #rest: AsyncGenerator<string, void>
   readonly #exchange: ExchangeState
   readonly #settlement: Settlement
 
-  constructor(stream: AsyncGenerator<string, void>, exchange: ExchangeState, settlement: Settlement) {
-    this.#stream = stream
+  constructor(
+    first: IteratorResult<string, void>,
+    rest: AsyncGenerator<string, void>,
+    exchange: ExchangeState,
+    settlement: Settlement,
+  ) {
+    this.#first = first
+    this.#rest = rest
     this.#exchange = exchange
     this.#settlement = settlement
     const { signal } = exchange
@@ -62,7 +65,10 @@ class SettledStream implements AsyncIterableIterator<string> {
   }
 
   next(): Promise<IteratorResult<string, void>> {
-    return this.#stream.next()
+    const first = this.#first
+    if (!first) return this.#rest.next()
+    this.#first = undefined
+    return Promise.resolve(first)
   }
 
   async return(): Promise<IteratorResult<string, void>> {
@@ -70,7 +76,8 @@ class SettledStream implements AsyncIterableIterator<string> {
       this.#exchange.controller.abort(gatewayError('request_cancelled', 'The client went away'))
       await this.#settlement.settle(endingOf(this.#exchange, this.#exchange.signal.reason))
     }
-    return this.#stream.return()
+    this.#first = undefined
+    return this.#rest.return()
   }
 }
 
@@ -123,26 +130,21 @@ function openWriter(
   ) {
     const writer = dialect.verbatimWriter(context)
     const observers = exchange.steps('observe')
-    const texts = (async function* () {
-      for await (const batch of reply.batches) {
-        let text = ''
-        for (const record of batch) {
-          if (observers.length > 0) observe(exchange, record.events)
-          if (record.data !== '') text += writer.push(record)
-        }
-        yield text
+    const texts = mapped(reply.batches, (batch) => {
+      let text = ''
+      for (const record of batch) {
+        if (observers.length > 0) observe(exchange, record.events)
+        if (record.data !== '') text += writer.push(record)
       }
-    })()
+      return text
+    })
     return { writer, texts }
   }
   const writer = dialect.writer(context)
-  const batches = clientEvents(exchange, reply)
-  const texts = (async function* () {
-    for await (const batch of batches) {
-      let text = ''
-      for (const event of batch) text += writer.push(event)
-      yield text
-    }
-  })()
+  const texts = mapped(clientEvents(exchange, reply), (batch) => {
+    let text = ''
+    for (const event of batch) text += writer.push(event)
+    return text
+  })
   return { writer, texts }
 }

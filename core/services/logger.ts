@@ -46,6 +46,13 @@ export interface DescribedError {
 /** Under load many lines leave in one write, since a write for each would cost more than making the line. */
 const buffering = { minLength: 8192, periodicFlush: 100 }
 
+function standardError(): LogDestination & { flushSync(): void } {
+  // Buffers: of strings the destination makes one, and measures the whole of it anew for every line.
+  const output = pino.destination({ dest: 2, sync: false, contentMode: 'buffer', ...buffering })
+  const write = output.write.bind(output) as unknown as (bytes: Buffer) => boolean
+  return { write: (line) => write(Buffer.from(line)), flushSync: () => output.flushSync() }
+}
+
 const deepestCause = 8
 const mostErrors = 5
 
@@ -106,7 +113,7 @@ function defined<K extends string, V>(key: K, value: V | undefined): { readonly 
  * message, stack or cause can carry one. Throws an `Error` for an unknown level.
  */
 export function createLogger(options: LoggerOptions): RootLogger {
-  const output = options.destination ?? pino.destination({ dest: 2, sync: false, ...buffering })
+  const output = options.destination ?? standardError()
   const redact = lineRedactor(options.secrets)
   const logger = pino(
     {

@@ -10,6 +10,19 @@ const detailContents: Readonly<Record<string, readonly [wire: string, canonical:
   'reasoning.encrypted': ['data', 'encrypted'],
 }
 
+/** What a message may hold beside its text. */
+const richFields: readonly string[] = [
+  'reasoning_details',
+  'reasoning',
+  'reasoning_content',
+  'refusal',
+  'tool_calls',
+  'function_call',
+  'annotations',
+  'images',
+  'audio',
+]
+
 interface DetailBlock {
   readonly block: number
   readonly id: string | undefined
@@ -82,10 +95,14 @@ export class ChoiceDecoder {
   }
 
   #message(message: JsonObject, logprobs: unknown, answerId: string): StreamEvent[] {
+    const content = message['content']
+    // Nearly every chunk of nearly every stream is this.
+    if (typeof content === 'string' && richFields.every((name) => message[name] == null))
+      return this.#text(content, logprobsOf(logprobs, 'content'), false)
     const call = message['function_call']
     return [
       ...this.#reasoning(message),
-      ...this.#content(message['content'], logprobs),
+      ...this.#content(content, logprobs),
       ...this.#text(message['refusal'], logprobsOf(logprobs, 'refusal'), true),
       ...this.#calls.push(message['tool_calls'], answerId),
       ...(isObject(call) ? this.#calls.push([{ index: 0, function: call }], answerId) : []),

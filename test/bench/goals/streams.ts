@@ -1,4 +1,3 @@
-import type { Bench } from '../bench.ts'
 import { pause } from '../load-requests.ts'
 import { StreamLoad } from '../load-streams.ts'
 import type { StreamSlice } from '../load-streams.ts'
@@ -30,8 +29,8 @@ async function slice(target: Target, workload: Workload, { streams, openMs, meas
 }
 
 /** 64 streams of 100 chunks, one every 20 ms: each ends and begins anew within a slice. */
-function paced(bench: Bench): Shape {
-  return { streams: 64, openMs: 400, measureMs: 2 * bench.options.sliceMs }
+function paced(): Shape {
+  return { streams: 64, openMs: 400, measureMs: 2_000 }
 }
 
 function by(
@@ -53,7 +52,7 @@ const sameFormat: Measurement = {
     const raw = await bench.raw()
     const { target } = await bench.gateway()
     const workload = streamed(20, 100)
-    const shape = paced(bench)
+    const shape = paced()
     await slice(target, workload, shape)
     await slice(raw, workload, shape)
     const directs: StreamSlice[] = []
@@ -100,7 +99,7 @@ const translated: Measurement = {
   async measure(bench) {
     const raw = await bench.raw()
     const { translating } = await bench.gateway()
-    const shape = paced(bench)
+    const shape = paced()
     const turn = {
       gateway: () => slice(translating, streamed(20, 100), shape),
       raw: () => slice(raw, messagesStream(20, 100), shape),
