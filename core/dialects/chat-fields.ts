@@ -5,8 +5,24 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+function isString(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number'
+}
+
+function isBoolean(value: unknown): value is boolean {
+  return typeof value === 'boolean'
+}
+
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value)
+}
+
 function isStringList(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((entry) => typeof entry === 'string')
+  return Array.isArray(value) && value.every(isString)
 }
 
 function isObjectList(value: unknown): value is readonly JsonObject[] {
@@ -18,22 +34,25 @@ function isObjectList(value: unknown): value is readonly JsonObject[] {
  * counts as absent, and one of another type than expected stays with the unknown ones, so that nothing is lost.
  */
 export class FieldReader {
-  readonly #left: Record<string, unknown>
+  readonly #source: JsonObject
+  /** Names are noted, and none is deleted: engines make a slow object of one that loses its fields. */
+  readonly #taken: string[] = []
+  #kept: Record<string, unknown> | undefined
 
   constructor(object: JsonObject) {
-    this.#left = { ...object }
+    this.#source = object
   }
 
   string(name: string): string | undefined {
-    return this.#take(name, (value) => typeof value === 'string')
+    return this.#take(name, isString)
   }
 
   number(name: string): number | undefined {
-    return this.#take(name, (value) => typeof value === 'number')
+    return this.#take(name, isNumber)
   }
 
   boolean(name: string): boolean | undefined {
-    return this.#take(name, (value) => typeof value === 'boolean')
+    return this.#take(name, isBoolean)
   }
 
   object(name: string): JsonObject | undefined {
@@ -49,38 +68,45 @@ export class FieldReader {
   }
 
   list(name: string): readonly unknown[] | undefined {
-    return this.#take(name, (value): value is readonly unknown[] => Array.isArray(value))
+    return this.#take(name, isList)
   }
 
   /** A field of these values only. */
   oneOf<T extends string>(name: string, values: readonly T[]): T | undefined {
-    return this.#take(name, (value): value is T => values.includes(value as T))
+    const value = this.peek(name)
+    if (value !== null && !values.includes(value as T)) return undefined
+    this.#taken.push(name)
+    return (value as T | null) ?? undefined
   }
 
   /** What the field holds, without taking it. */
   peek(name: string): unknown {
-    return this.#left[name]
+    const value = this.#source[name]
+    return value === undefined || this.#taken.includes(name) ? undefined : value
   }
 
   /** Puts a field back among the unknown ones. */
   keep(name: string, value: unknown): void {
-    this.#left[name] = value
+    this.#kept = { ...this.#kept, [name]: value }
   }
 
   /** The unknown fields, or undefined if there are none. */
   rest(): JsonObject | undefined {
-    return Object.keys(this.#left).length === 0 ? undefined : this.#left
+    if (!this.#kept && Object.keys(this.#source).every((name) => this.#taken.includes(name))) return undefined
+    const left: Record<string, unknown> = { ...this.#source }
+    for (const name of this.#taken) delete left[name]
+    return this.#kept ? { ...left, ...this.#kept } : left
   }
 
   #take<T>(name: string, accepts: (value: unknown) => value is T): T | undefined {
-    const value = this.#left[name]
+    const value = this.peek(name)
     if (value === undefined) return undefined
     if (value === null) {
-      delete this.#left[name]
+      this.#taken.push(name)
       return undefined
     }
     if (!accepts(value)) return undefined
-    delete this.#left[name]
+    this.#taken.push(name)
     return value
   }
 }
@@ -121,6 +147,7 @@ export const chatScalars: readonly Scalar[] = [
 export function readScalars(fields: FieldReader, table: readonly Scalar[]): Partial<GenerateRequest> {
   const found: Record<string, unknown> = {}
   for (const [wire, canonical, kind] of table) {
+    if (fields.peek(wire) === undefined) continue
     const value = fields[kind](wire)
     if (value !== undefined) found[canonical] = value
   }

@@ -156,7 +156,7 @@ async function runModelCall(
     principal: call.principal!,
     body: asObject(value),
     bytes,
-    signal: call.signal,
+    signal: call.cancellation,
     startedMs,
     span: context.state['span'],
   })

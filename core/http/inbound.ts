@@ -4,6 +4,7 @@ import { gatewayError } from '../contract/errors.ts'
 import type { InboundCall, Principal, Reply, RouteCall } from '../contract/plugin.ts'
 import type { HookScope } from '../pipeline/hooks.ts'
 import { callHook } from '../pipeline/hooks.ts'
+import { Cancellation } from '../services/cancellation.ts'
 import { asObject, readJsonBody } from './body.ts'
 
 /** What a caller's own request id may look like; anything else is replaced, since it goes into logs and headers. */
@@ -18,7 +19,7 @@ export class HttpCall implements RouteCall {
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly ip: string
   readonly params: Readonly<Record<string, string>>
-  readonly #controller = new AbortController()
+  readonly cancellation = new Cancellation()
   readonly #request: IncomingMessage
   readonly #bodyLimitBytes: number
   #principal: Principal | undefined
@@ -45,12 +46,12 @@ export class HttpCall implements RouteCall {
     this.params = init.params
     // `close` of the response, not of the request: body reading disturbs the latter.
     response.on('close', () => {
-      if (!response.writableEnded) this.#controller.abort(gatewayError('request_cancelled', 'The client went away'))
+      if (!response.writableEnded) this.cancellation.abort(gatewayError('request_cancelled', 'The client went away'))
     })
   }
 
   get signal(): AbortSignal {
-    return this.#controller.signal
+    return this.cancellation.signal
   }
 
   get principal(): Principal | undefined {

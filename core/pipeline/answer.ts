@@ -41,7 +41,7 @@ export async function openAnswer(attempt: AttemptRun): Promise<ProviderReply> {
     baseUrl: provider.baseUrl,
     wire,
     timeouts: instance.timeouts,
-    signal: attempt.signal,
+    signal: attempt.cancellation,
     clock: exchange.services.clock,
     connections: exchange.services.connections,
   })
@@ -198,10 +198,12 @@ function whole(attempt: AttemptRun, provider: HttpProvider, wire: WireRequest, b
   return new ProviderReply({
     dialect: wire.dialect,
     whole: { bytes, value },
-    batches: (async function* () {
-      yield [bareRecord(events)]
-    })(),
+    batches: one([bareRecord(events)]),
   })
+}
+
+async function* one<T>(value: T): AsyncGenerator<T, void> {
+  yield value
 }
 
 async function errorBodyOf(body: UpstreamBody, provider: string): Promise<unknown> {

@@ -3,6 +3,7 @@ import type { GatewayError } from '../contract/errors.ts'
 import { gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { Attempt, AttemptRecord, Target } from '../contract/plugin.ts'
 import type { UpstreamRecord } from '../dialects/dialect.ts'
+import { Cancellation } from '../services/cancellation.ts'
 import type { ExchangeState } from './exchange.ts'
 import type { ProviderReply } from './provider-reply.ts'
 import type { ProviderInstance } from './services.ts'
@@ -23,17 +24,17 @@ export class AttemptRun implements Attempt {
   readonly target: Target
   readonly number: number
   readonly record: Mutable<AttemptRecord>
-  readonly done: Promise<AttemptRecord>
   readonly span: ReturnType<ExchangeState['services']['telemetry']['attemptSpan']>
   #request: GenerateRequest
   #edited: boolean
-  #resolveDone!: (record: AttemptRecord) => void
+  #done: Promise<AttemptRecord> | undefined
+  #resolveDone: ((record: AttemptRecord) => void) | undefined
   #usage: Usage | undefined
   #outputCharacters = 0
   readonly #credentials: string[] = []
   #sent = false
-  readonly #controller = new AbortController()
-  readonly #onAbort = (): void => this.#controller.abort(this.exchange.signal.reason)
+  readonly cancellation = new Cancellation()
+  readonly #onAbort = (): void => this.cancellation.abort(this.exchange.cancellation.reason)
   #finishReason: FinishReason | undefined
   #responseModel: string | undefined
   #responseId: string | undefined
@@ -53,9 +54,6 @@ export class AttemptRun implements Attempt {
     this.#request = call.request
     this.#edited = call.edited
     this.record = { target, startedMs: clock.monotonicMs() }
-    this.done = new Promise((resolve) => {
-      this.#resolveDone = resolve
-    })
     this.span = telemetry.tracing
       ? telemetry.attemptSpan(exchange.span, {
           operation: exchange.operation,
@@ -68,11 +66,21 @@ export class AttemptRun implements Attempt {
         })
       : undefined
     exchange.open(this)
-    exchange.signal.addEventListener('abort', this.#onAbort)
+    exchange.cancellation.addEventListener('abort', this.#onAbort)
   }
 
   get request(): GenerateRequest {
     return this.#request
+  }
+
+  get done(): Promise<AttemptRecord> {
+    this.#done ??=
+      this.record.outcome === undefined
+        ? new Promise((resolve) => {
+            this.#resolveDone = resolve
+          })
+        : Promise.resolve(this.record)
+    return this.#done
   }
 
   /** The request is not what the client's own bytes say. */
@@ -97,7 +105,7 @@ export class AttemptRun implements Attempt {
 
   /** Aborts when the exchange does, and when the attempt ends before its answer: then nobody reads it. */
   get signal(): AbortSignal {
-    return this.#controller.signal
+    return this.cancellation.signal
   }
 
   /** The request is on its way: from now on the upstream may bill it. */
@@ -162,8 +170,8 @@ export class AttemptRun implements Attempt {
 
   /** Closes the attempt as failed, or as aborted if the client is why. Returns the error to throw. */
   fail(error: unknown): GatewayError {
-    const { signal } = this.exchange
-    const reason: unknown = signal.aborted && !isGatewayError(error) ? signal.reason : error
+    const { cancellation } = this.exchange
+    const reason: unknown = cancellation.aborted && !isGatewayError(error) ? cancellation.reason : error
     const shown = isGatewayError(reason)
       ? reason
       : // A defect of one provider, which another does not have.
@@ -179,9 +187,9 @@ export class AttemptRun implements Attempt {
     const { exchange, record, target } = this
     const { clock, telemetry } = exchange.services
     record.outcome = outcome
-    exchange.signal.removeEventListener('abort', this.#onAbort)
+    exchange.cancellation.removeEventListener('abort', this.#onAbort)
     if (outcome !== 'completed')
-      this.#controller.abort(error ?? gatewayError('request_cancelled', 'The answer was left'))
+      this.cancellation.abort(error ?? gatewayError('request_cancelled', 'The answer was left'))
     record.endedMs = clock.monotonicMs()
     if (error) record.error = error
     const usage = this.#finalUsage(outcome)
@@ -211,7 +219,7 @@ export class AttemptRun implements Attempt {
         ...(error && { error }),
         ...(firstEventMs !== undefined && { firstEventMs }),
       })
-    this.#resolveDone(record)
+    this.#resolveDone?.(record)
   }
 
   /**

@@ -1,11 +1,39 @@
 import { Pool } from 'undici'
 
+/** What an upstream call is sent to. */
+export interface Endpoint {
+  readonly pool: Pool
+  /** With the query. */
+  readonly path: string
+}
+
+const rememberedEndpoints = 1_000
+
 /**
  * Keep-alive connections to upstreams: one pool per origin and connect timeout, shared by all exchanges. No limit on the
  * number of connections: limits are a matter of plugins, and a hidden queue would look like a slow upstream.
  */
 export class Connections {
   readonly #pools = new Map<string, Pool>()
+  readonly #endpoints = new Map<string, Endpoint>()
+
+  /**
+   * Where calls of a URL go. Remembers what it has parsed.
+   *
+   * @throws TypeError for what is no URL
+   */
+  endpoint(url: string, connectMs: number): Endpoint {
+    const key = `${connectMs} ${url}`
+    let endpoint = this.#endpoints.get(key)
+    if (!endpoint) {
+      const { origin, pathname, search } = new URL(url)
+      endpoint = { pool: this.pool(origin, connectMs), path: pathname + search }
+      // Some providers have the model in the path, which a client chooses.
+      if (this.#endpoints.size >= rememberedEndpoints) this.#endpoints.clear()
+      this.#endpoints.set(key, endpoint)
+    }
+    return endpoint
+  }
 
   /** The pool for an origin. Its own header and body timeouts are off: the upstream call has four of its own. */
   pool(origin: string, connectMs: number): Pool {
@@ -28,6 +56,7 @@ export class Connections {
   async close(): Promise<void> {
     const pools = [...this.#pools.values()]
     this.#pools.clear()
+    this.#endpoints.clear()
     await Promise.all(pools.map((pool) => pool.destroy()))
   }
 }

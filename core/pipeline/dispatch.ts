@@ -7,6 +7,7 @@ import { AttemptRun } from './attempt.ts'
 import { noTarget } from './candidates.ts'
 import { mergeChoices } from './choices.ts'
 import type { ExchangeState } from './exchange.ts'
+import type { Step } from './plan.ts'
 import { callAround, callHook } from './hooks.ts'
 
 /** Longest pause before the same target is tried again; an upstream that asks for more gets no second try from us. */
@@ -17,6 +18,7 @@ const firstPauseMs = 250
 /** Runs the `dispatch` hooks around the call of a provider. */
 export function dispatch(exchange: ExchangeState): Promise<Reply> {
   const steps = exchange.steps('dispatch')
+  if (steps.length === 0) return callProvider(exchange, exchange.request)
   const layer =
     (index: number, inherited: GenerateRequest | undefined): Dispatch =>
     (request = inherited) => {
@@ -36,11 +38,15 @@ export function dispatch(exchange: ExchangeState): Promise<Reply> {
 }
 
 /** Calls a provider: once, or once for each choice where a target gives one answer per call. */
-async function callProvider(exchange: ExchangeState, request: GenerateRequest): Promise<Reply> {
+function callProvider(exchange: ExchangeState, request: GenerateRequest): Promise<Reply> {
   const { providers } = exchange.services
   const choices = request.n ?? 1
   if (choices === 1 || exchange.targets.every(({ provider }) => providers.get(provider)?.provider.capabilities.choices))
     return callOnce(exchange, request)
+  return callForEach(exchange, request, choices)
+}
+
+async function callForEach(exchange: ExchangeState, request: GenerateRequest, choices: number): Promise<Reply> {
   const { n: _, ...single } = request
   const calls = await Promise.allSettled(Array.from({ length: choices }, () => callOnce(exchange, single)))
   const failed = calls.find((call) => call.status === 'rejected')
@@ -55,7 +61,8 @@ async function callOnce(exchange: ExchangeState, request: GenerateRequest): Prom
   const call = new PendingCall(exchange, request)
   for (const step of exchange.steps('reserve')) {
     exchange.throwIfOver()
-    await callHook(exchange, step, () => step.call(exchange, call))
+    const result = callHook(exchange, step, () => step.call(exchange, call))
+    if (result instanceof Promise) await result
   }
   requireTargets(exchange)
   return tryTargets(exchange, call)
@@ -128,7 +135,7 @@ async function tryTargets(exchange: ExchangeState, call: PendingCall): Promise<R
         return await runAttempt(exchange, attempt)
       } catch (error) {
         lastError = error as GatewayError
-        if (exchange.signal.aborted || lastError.retryable === false) throw lastError
+        if (exchange.cancellation.aborted || lastError.retryable === false) throw lastError
       }
       if (lastError.retryable !== 'same' || retries-- === 0) break
       const pauseMs = pauseBefore(lastError, tries, clock.now())
@@ -156,8 +163,16 @@ function requireTargets(exchange: ExchangeState): void {
 }
 
 /** Runs the `attempt` hooks around one try. Any failure of theirs closes the attempt too. */
-async function runAttempt(exchange: ExchangeState, attempt: AttemptRun): Promise<Reply> {
+function runAttempt(exchange: ExchangeState, attempt: AttemptRun): Promise<Reply> {
   const steps = exchange.steps('attempt')
+  return steps.length === 0 ? attempt.send() : runAround(exchange, attempt, steps)
+}
+
+async function runAround(
+  exchange: ExchangeState,
+  attempt: AttemptRun,
+  steps: readonly Step<'attempt'>[],
+): Promise<Reply> {
   const layer = (index: number): Promise<Reply> => {
     const step = steps[index]
     if (!step) return attempt.send()

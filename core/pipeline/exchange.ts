@@ -21,6 +21,7 @@ import type {
 } from '../contract/plugin.ts'
 import { gatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
+import { Cancellation } from '../services/cancellation.ts'
 import { mayUse } from '../services/access.ts'
 import type { AttemptRun } from './attempt.ts'
 import type { Candidates, Excluded } from './candidates.ts'
@@ -49,6 +50,7 @@ export interface ExchangeInit {
 }
 
 const nothing: Readonly<Record<string, unknown>> = {}
+const none: readonly never[] = []
 
 /** Warnings kept for one exchange: a client can provoke one with every field, and each goes into log and metadata. */
 const mostWarnings = 100
@@ -69,16 +71,15 @@ export class ExchangeState implements Exchange {
   readonly startedAt: number
   readonly span: Span | undefined
   readonly services: PipelineServices
-  readonly controller = new AbortController()
+  readonly cancellation = new Cancellation()
   readonly attempts: AttemptRecord[] = []
   readonly warnings: Warning[] = []
-  readonly #warned = new Set<string>()
+  #warned: Set<string> | undefined
   readonly excluded: Excluded[] = []
   readonly responseHeaders: Record<string, string> = {}
   /** Plugins and hooks that ran, in order; kept only if the client asked for metadata. */
   readonly ran: string[] | undefined
-  /** Hooks with a deadline that have not returned. */
-  readonly running = new Set<Promise<unknown>>()
+  #running: Set<Promise<unknown>> | undefined
   /** A hook has replaced the request, so the client's bytes no longer say what to send. */
   edited = false
   /** A hook has judged the prompts, or may: what it judged must be what is sent, hence parsed and written again. */
@@ -94,7 +95,7 @@ export class ExchangeState implements Exchange {
   #targets: readonly Target[] = []
   #usages: Usage[] = []
   #over = false
-  readonly #open = new Set<AttemptRun>()
+  #open: readonly AttemptRun[] = none
   #state: Map<StateKey<unknown>, unknown> | undefined
 
   constructor(init: ExchangeInit, services: PipelineServices) {
@@ -116,8 +117,18 @@ export class ExchangeState implements Exchange {
     this.ran = init.headers['x-hadrian-metadata'] === 'enabled' ? [] : undefined
   }
 
+  /** Hooks with a deadline that have not returned. */
+  get running(): Set<Promise<unknown>> {
+    return (this.#running ??= new Set())
+  }
+
+  /** Whether there are any. */
+  get isRunning(): boolean {
+    return this.#running !== undefined && this.#running.size > 0
+  }
+
   get signal(): AbortSignal {
-    return this.controller.signal
+    return this.cancellation.signal
   }
 
   get request(): GenerateRequest {
@@ -170,18 +181,19 @@ export class ExchangeState implements Exchange {
   /** Registers an attempt that has begun. Called by the attempt itself. */
   open(attempt: AttemptRun): void {
     this.attempts.push(attempt.record)
-    this.#open.add(attempt)
+    this.#open = this.#open.length === 0 ? [attempt] : [...this.#open, attempt]
   }
 
   /** Called by the attempt itself. */
   closed(attempt: AttemptRun): void {
-    this.#open.delete(attempt)
+    this.#open =
+      this.#open.length === 1 && this.#open[0] === attempt ? none : this.#open.filter((each) => each !== attempt)
   }
 
   /** The exchange has ended: so do attempts whose answer nobody will read to its end, and their upstream calls. */
   end(reason: GatewayError | undefined): void {
     this.#over = true
-    if (this.#open.size === 0) return
+    if (this.#open.length === 0) return
     const shown = reason ?? gatewayError('request_cancelled', 'The exchange has ended')
     for (const attempt of this.#open) attempt.fail(shown)
   }
@@ -192,7 +204,7 @@ export class ExchangeState implements Exchange {
    * @throws the reason for which the exchange was aborted or has ended
    */
   throwIfOver(): void {
-    this.signal.throwIfAborted()
+    this.cancellation.throwIfAborted()
     if (this.#over) throw gatewayError('request_cancelled', 'The exchange has ended')
   }
 
@@ -203,8 +215,9 @@ export class ExchangeState implements Exchange {
 
   warn(warning: Warning): void {
     const key = `${warning.code} ${warning.message}`
-    if (this.#warned.has(key) || this.#warned.size >= mostWarnings) return
-    this.#warned.add(key)
+    const warned = (this.#warned ??= new Set())
+    if (warned.has(key) || warned.size >= mostWarnings) return
+    warned.add(key)
     this.warnings.push(warning)
     this.services.telemetry.recordWarning(warning.code)
   }

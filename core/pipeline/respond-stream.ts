@@ -54,10 +54,10 @@ class SettledStream implements AsyncIterableIterator<string> {
     this.#rest = rest
     this.#exchange = exchange
     this.#settlement = settlement
-    const { signal } = exchange
-    const onAbort = (): void => void settlement.settle(endingOf(exchange, signal.reason))
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
+    const { cancellation } = exchange
+    const onAbort = (): void => void settlement.settle(endingOf(exchange, cancellation.reason))
+    if (cancellation.aborted) onAbort()
+    else cancellation.addEventListener('abort', onAbort)
   }
 
   [Symbol.asyncIterator](): this {
@@ -73,8 +73,8 @@ class SettledStream implements AsyncIterableIterator<string> {
 
   async return(): Promise<IteratorResult<string, void>> {
     if (!this.#settlement.begun) {
-      this.#exchange.controller.abort(gatewayError('request_cancelled', 'The client went away'))
-      await this.#settlement.settle(endingOf(this.#exchange, this.#exchange.signal.reason))
+      this.#exchange.cancellation.abort(gatewayError('request_cancelled', 'The client went away'))
+      await this.#settlement.settle(endingOf(this.#exchange, this.#exchange.cancellation.reason))
     }
     this.#first = undefined
     return this.#rest.return()

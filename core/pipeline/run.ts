@@ -2,9 +2,10 @@ import type { Span } from '@opentelemetry/api'
 import type { Dialect, GenerateRequest, JsonObject, Operation } from '../contract/canonical.ts'
 import { asGatewayError, errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
-import type { HookName, Outcome, Principal, Reply, Run, RunResult } from '../contract/plugin.ts'
+import type { HookName, Outcome, Principal, Run, RunResult } from '../contract/plugin.ts'
 import { dialects } from '../dialects/index.ts'
 import { validateBody } from '../dialects/request-validation.ts'
+import type { CancelSignal } from '../services/cancellation.ts'
 import { untilAborted } from '../services/until-aborted.ts'
 import { expandCandidates } from './candidates.ts'
 import { dispatch } from './dispatch.ts'
@@ -12,6 +13,7 @@ import { ExchangeState } from './exchange.ts'
 import { callHook } from './hooks.ts'
 import { activePlugins } from './request-plugins.ts'
 import { respond } from './respond.ts'
+import type { ReadyAnswer } from './respond.ts'
 import type { PipelineServices } from './services.ts'
 import { endingOf, Settlement } from './settle.ts'
 
@@ -29,7 +31,7 @@ export interface ModelCall {
   /** The body as it came, for byte passthrough. */
   readonly bytes?: Uint8Array | undefined
   /** Aborts when the caller goes away. Its reason, if a `GatewayError`, is the exchange's failure. */
-  readonly signal: AbortSignal
+  readonly signal: CancelSignal
   /** Monotonic milliseconds when the request came in. */
   readonly startedMs: number
   readonly span?: Span | undefined
@@ -74,7 +76,7 @@ export class Pipeline {
 
   /** Ends every open exchange with this reason. */
   abortAll(reason: GatewayError): void {
-    for (const exchange of this.#open) exchange.controller.abort(reason)
+    for (const exchange of this.#open) exchange.cancellation.abort(reason)
   }
 
   /**
@@ -92,12 +94,8 @@ export class Pipeline {
     const release = this.#track(exchange, settlement, call.signal)
     try {
       exchange.begin(expandCandidates(exchange.request, exchange.principal, this.services))
-      const early = await this.#answer(exchange)
-      const answered = (early ? Promise.resolve(early) : dispatch(exchange)).then((reply) =>
-        respond(exchange, reply, settlement),
-      )
       // A plugin that does not heed the signal must not keep an exchange open that its client has left.
-      const response = await untilAborted(exchange.signal, answered)
+      const response = await untilAborted(exchange.cancellation, this.#respond(exchange, settlement))
       return { id: exchange.id, ...response, settled: settlement.done }
     } catch (error) {
       const ending = endingOf(exchange, error)
@@ -136,26 +134,26 @@ export class Pipeline {
     )
   }
 
-  /** Walks the request hooks until one answers. */
-  async #answer(exchange: ExchangeState): Promise<Reply | undefined> {
+  /** Walks the request hooks until one answers, else asks a provider. */
+  async #respond(exchange: ExchangeState, settlement: Settlement): Promise<ReadyAnswer> {
     for (const hook of requestHooks)
       for (const step of exchange.steps(hook)) {
         const result = callHook(exchange, step, () => step.call(exchange, exchange.paramsOf(step) as never))
         const reply = result instanceof Promise ? await result : result
         if (reply) {
           exchange.answeredBy = step.plugin
-          return reply
+          return respond(exchange, reply, settlement)
         }
-        exchange.signal.throwIfAborted()
+        exchange.cancellation.throwIfAborted()
       }
-    return undefined
+    return respond(exchange, await dispatch(exchange), settlement)
   }
 
   /** Ties the exchange to its caller, and counts it until it is settled. */
-  #track(exchange: ExchangeState, settlement: Settlement, signal: AbortSignal): () => void {
+  #track(exchange: ExchangeState, settlement: Settlement, signal: CancelSignal): () => void {
     this.#open.add(exchange)
     this.services.telemetry.exchangesOpen(1)
-    const onAbort = (): void => exchange.controller.abort(cancellation(signal.reason))
+    const onAbort = (): void => exchange.cancellation.abort(cancellation(signal.reason))
     if (signal.aborted) onAbort()
     signal.addEventListener('abort', onAbort)
     return () => {

@@ -48,11 +48,12 @@ export class Settlement {
     const { services } = exchange
     // An attempt whose stream was cut here still has to say what it used.
     exchange.end(ending.error)
-    if (exchange.running.size > 0) await Promise.allSettled(exchange.running)
+    if (exchange.isRunning) await Promise.allSettled(exchange.running)
     const outcome = outcomeOf(exchange, ending)
     for (const step of exchange.steps('settle')) {
       try {
-        await callHook(exchange, step, () => step.call(exchange, outcome))
+        const result = callHook(exchange, step, () => step.call(exchange, outcome))
+        if (result instanceof Promise) await result
       } catch (error) {
         services.logger.error({ exchange: exchange.id, plugin: step.plugin, hook: 'settle', error }, 'settle failed')
       }
@@ -149,7 +150,8 @@ function failureFields(error: GatewayError | undefined): object {
 export function endingOf(exchange: ExchangeState, failure: unknown): Ending & { readonly error: GatewayError } {
   const error = asGatewayError(failure)
   const left =
-    exchange.signal.aborted && (exchange.signal.reason as { code?: string } | undefined)?.code === 'request_cancelled'
+    exchange.cancellation.aborted &&
+    (exchange.cancellation.reason as { code?: string } | undefined)?.code === 'request_cancelled'
   if (left) return { status: 'aborted', httpStatus: 499, error }
   const refused = exchange.attempts.length === 0 && error.status < 500
   return { status: refused ? 'refused' : 'failed', httpStatus: error.status, error }

@@ -3,6 +3,7 @@ import type { Clock } from '../contract/plugin.ts'
 import { gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import type { WireRequest } from '../contract/provider.ts'
+import type { CancelSignal } from '../services/cancellation.ts'
 import type { Connections } from './connections.ts'
 
 /** The four limits on an upstream call, in milliseconds. */
@@ -23,7 +24,7 @@ export interface UpstreamCall {
   readonly baseUrl: string
   readonly wire: WireRequest
   readonly timeouts: UpstreamTimeouts
-  readonly signal: AbortSignal
+  readonly signal: CancelSignal
   readonly clock: Clock
   readonly connections: Connections
 }
@@ -97,35 +98,31 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
   #ended = false
   #failure: unknown
   #reader: { resolve: (pieces: Buffer[] | undefined) => void; reject: (error: unknown) => void } | undefined
+  readonly #startedMs: number
+  /** Since when a reader waits for a piece, after the first. */
   #waitingSinceMs = 0
-  #cancelIdle: (() => void) | undefined
-  #cancelFirstByte: (() => void) | undefined
-  #cancelTotal: (() => void) | undefined
+  #hasBytes = false
+  #cancelTimer: (() => void) | undefined
+  /** When it fires, by the monotonic clock. */
+  #timerMs = 0
   readonly #onAbort = (): void => this.cancel(this.#call.signal.reason)
 
   constructor(call: UpstreamCall, resolve: (answer: UpstreamAnswer) => void, reject: (error: unknown) => void) {
     this.#call = call
     this.#settleHead = { resolve, reject }
     const { signal, timeouts, clock, wire } = call
+    this.#startedMs = clock.monotonicMs()
     if (signal.aborted) {
       this.#fail(signal.reason)
       return
     }
     signal.addEventListener('abort', this.#onAbort)
-    this.#cancelFirstByte = clock.after(timeouts.firstByteMs, () =>
-      this.cancel(this.#timeout('first_byte', timeouts.firstByteMs)),
-    )
-    this.#cancelTotal = clock.after(timeouts.totalMs, () => this.cancel(this.#timeout('total', timeouts.totalMs)))
+    this.#watch(Math.min(timeouts.firstByteMs, timeouts.totalMs))
     try {
-      const url = new URL(call.baseUrl + wire.path)
+      const { pool, path } = call.connections.endpoint(call.baseUrl + wire.path, timeouts.connectMs)
       const body = wire.body === undefined || wire.body instanceof Uint8Array ? wire.body : written(wire.body)
-      call.connections.pool(url.origin, timeouts.connectMs).dispatch(
-        {
-          path: url.pathname + url.search,
-          method: wire.method,
-          headers: { ...wire.headers },
-          body: body ?? null,
-        },
+      pool.dispatch(
+        { path, method: wire.method, headers: wire.headers as Record<string, string>, body: body ?? null },
         this,
       )
     } catch (error) {
@@ -142,8 +139,7 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
     if (this.#pieces.length > 0) return Promise.resolve(this.#take())
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     if (this.#ended) return Promise.resolve(undefined)
-    this.#waitingSinceMs = this.#call.clock.monotonicMs()
-    if (!this.#cancelIdle && !this.#cancelFirstByte) this.#watchIdle(this.#call.timeouts.idleMs)
+    if (this.#hasBytes) this.#waitForMore()
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject }
     })
@@ -188,10 +184,7 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, piece: Buffer): void {
-    if (this.#cancelFirstByte) {
-      this.#cancelFirstByte()
-      this.#cancelFirstByte = undefined
-    }
+    this.#hasBytes = true
     this.#pieces.push(piece)
     this.#bufferedBytes += piece.length
     if (this.#reader) {
@@ -229,24 +222,41 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
     this.#reader = undefined
   }
 
-  /** One timer serves many reads: it re-arms itself for what is left, instead of being set for every piece. */
-  #watchIdle(delayMs: number): void {
+  /** Silence counts from here on. The timer that is set already is often late enough. */
+  #waitForMore(): void {
     const { clock, timeouts } = this.#call
-    this.#cancelIdle = clock.after(delayMs, () => {
-      this.#cancelIdle = undefined
-      if (!this.#reader) return
-      const leftMs = this.#waitingSinceMs + timeouts.idleMs - clock.monotonicMs()
-      if (leftMs > 0) this.#watchIdle(leftMs)
-      else this.cancel(this.#timeout('idle', timeouts.idleMs))
-    })
+    this.#waitingSinceMs = clock.monotonicMs()
+    if (this.#timerMs > this.#waitingSinceMs + timeouts.idleMs) this.#watch(timeouts.idleMs)
+  }
+
+  /**
+   * Sets the one timer that serves all three limits and every read: when it fires, it is set anew for what is left, in
+   * place of a timer for each limit and each piece.
+   */
+  #watch(delayMs: number): void {
+    const { clock } = this.#call
+    this.#cancelTimer?.()
+    this.#timerMs = clock.monotonicMs() + delayMs
+    this.#cancelTimer = clock.after(delayMs, this.#check)
+  }
+
+  readonly #check = (): void => {
+    const { clock, timeouts } = this.#call
+    const nowMs = clock.monotonicMs()
+    const totalLeftMs = this.#startedMs + timeouts.totalMs - nowMs
+    const firstByteLeftMs = this.#hasBytes ? Infinity : this.#startedMs + timeouts.firstByteMs - nowMs
+    const idles = this.#hasBytes && this.#reader !== undefined
+    const idleLeftMs = idles ? this.#waitingSinceMs + timeouts.idleMs - nowMs : timeouts.idleMs
+    if (firstByteLeftMs <= 0) this.cancel(this.#timeout('first_byte', timeouts.firstByteMs))
+    else if (idleLeftMs <= 0) this.cancel(this.#timeout('idle', timeouts.idleMs))
+    else if (totalLeftMs <= 0) this.cancel(this.#timeout('total', timeouts.totalMs))
+    else this.#watch(Math.min(firstByteLeftMs, idleLeftMs, totalLeftMs))
   }
 
   #release(): void {
     this.#call.signal.removeEventListener('abort', this.#onAbort)
-    this.#cancelIdle?.()
-    this.#cancelFirstByte?.()
-    this.#cancelTotal?.()
-    this.#cancelIdle = this.#cancelFirstByte = this.#cancelTotal = undefined
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
   }
 
   #timeout(timeout: string, limitMs: number): GatewayError {

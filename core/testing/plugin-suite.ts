@@ -184,6 +184,8 @@ function checkEndings(
     controller.abort()
     await answer
     assertEnded('aborted')
+    // The provider hears of it at once, and gets this turn of the event loop to end.
+    await new Promise((resolve) => setImmediate(resolve))
     assert.ok(
       provider.calls.every(({ ended }) => ended),
       'the upstream goes on after the client has left: pass exchange.signal on, and leave the events you were given',
