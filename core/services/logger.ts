@@ -1,6 +1,7 @@
 import pino from 'pino'
 import { isGatewayError } from '../contract/errors.ts'
 import type { Logger } from '../contract/plugin.ts'
+import { LineBatch } from './line-batch.ts'
 import { lineRedactor } from './redaction.ts'
 
 /** What log lines are written to: a stream, or anything that takes whole lines. */
@@ -41,16 +42,6 @@ export interface DescribedError {
   readonly cause?: DescribedError
   /** Of an `AggregateError`, the first few. */
   readonly errors?: readonly DescribedError[]
-}
-
-/** Under load many lines leave in one write, since a write for each would cost more than making the line. */
-const buffering = { minLength: 8192, periodicFlush: 100 }
-
-function standardError(): LogDestination & { flushSync(): void } {
-  // Buffers: of strings the destination makes one, and measures the whole of it anew for every line.
-  const output = pino.destination({ dest: 2, sync: false, contentMode: 'buffer', ...buffering })
-  const write = output.write.bind(output) as unknown as (bytes: Buffer) => boolean
-  return { write: (line) => write(Buffer.from(line)), flushSync: () => output.flushSync() }
 }
 
 const deepestCause = 8
@@ -113,32 +104,46 @@ function defined<K extends string, V>(key: K, value: V | undefined): { readonly 
  * message, stack or cause can carry one. Throws an `Error` for an unknown level.
  */
 export function createLogger(options: LoggerOptions): RootLogger {
-  const output = options.destination ?? standardError()
   const redact = lineRedactor(options.secrets)
+  const clean = (lines: string): string => {
+    const safe = redact(lines)
+    return options.pretty ? safe.replaceAll(/.+\n/g, prettyLine) : safe
+  }
+  const { destination } = options
+  const output = destination ? { write: (line: string) => destination.write(clean(line)) } : new LineBatch(clean)
   const logger = pino(
     {
       level: options.level,
       base: null,
       messageKey: 'message',
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: describeError, err: describeError, cause: describeError },
     },
-    {
-      write(line: string) {
-        const clean = redact(line)
-        output.write(options.pretty ? prettyLine(clean) : clean)
-      },
-    },
+    output,
   )
   return adapt(logger, () => {
-    if (!('flushSync' in output) || typeof output.flushSync !== 'function') return
+    const flushed = destination ?? output
+    if (!('flushSync' in flushed) || typeof flushed.flushSync !== 'function') return
     try {
-      output.flushSync()
+      flushed.flushSync()
     } catch {
       // Nothing can be flushed before stderr is open; what was written then goes out at exit.
     }
   })
+}
+
+let lastMs = 0
+let lastTime = ''
+
+/** The time as pino writes it. Under load several lines share a millisecond, and making the text of a date is slow. */
+function isoTime(): string {
+  const nowMs = Date.now()
+  if (nowMs !== lastMs) {
+    lastMs = nowMs
+    lastTime = `,"time":"${new Date(nowMs).toISOString()}"`
+  }
+  return lastTime
 }
 
 function adapt(logger: pino.Logger, flush: () => void): RootLogger {

@@ -19,8 +19,8 @@ const literals = /"(?:[^"\\]|\\.)*"/g
 const shortestSecret = 4
 
 /**
- * Makes a function that takes everything secret out of a line of JSON and leaves valid JSON. `secrets` is asked for each
- * line, so that values which become known later count too.
+ * Makes a function that takes everything secret out of lines of JSON and leaves valid JSON. `secrets` is asked each time,
+ * so that values which become known later count too.
  */
 export function lineRedactor(secrets: () => Iterable<string> = () => []): (line: string) => string {
   let known: readonly string[] = []
