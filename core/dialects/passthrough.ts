@@ -49,10 +49,10 @@ export function passthroughBody({
     set['stream_options'] = { ...(body['stream_options'] as JsonObject | null | undefined), include_usage: true }
   if (dialect === 'responses' && body['store'] !== false) set['store'] = false
   // An extension that is null means nothing, yet an upstream that does not know it would refuse it.
-  const foreign = extensionFields[dialect].filter((field) => !isAccepted(field))
-  const removed = [...gatewayFields.filter((field) => body[field] == null || !isAccepted(field)), ...foreign].filter(
-    (field) => field in body,
-  )
+  const removed: string[] = []
+  for (const field of gatewayFields)
+    if (field in body && (body[field] == null || !isAccepted(field))) removed.push(field)
+  for (const field of extensionFields[dialect]) if (field in body && !isAccepted(field)) removed.push(field)
   return (removed.length === 0 && bytes && spliceFields(bytes, body, set)) || rewriteFields(body, set, removed)
 }
 

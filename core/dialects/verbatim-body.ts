@@ -2,6 +2,7 @@
 
 import type { JsonObject, Usage } from '../contract/canonical.ts'
 import type { ReplyEnd } from './dialect.ts'
+import { costFields } from './chat-usage.ts'
 import { replaceObject } from './json-bytes.ts'
 
 /** The upstream's own bytes, with the gateway's fields in its usage. */
@@ -12,8 +13,9 @@ export function verbatimBody(
   encodeUsage: (usage: Usage) => JsonObject,
 ): Uint8Array {
   const given = value['usage'] as JsonObject | null | undefined
-  const usage = end.usage && (given ? { ...given, ...costOf(encodeUsage(end.usage)) } : encodeUsage(end.usage))
-  if (!end.metadata && (!usage || (given && Object.keys(usage).length === Object.keys(given).length))) return bytes
+  const isPriced = end.usage !== undefined && (end.usage.costMicros ?? end.usage.reportedCostMicros) !== undefined
+  if (!end.metadata && (!end.usage || (given && !isPriced))) return bytes
+  const usage = end.usage && (given ? { ...given, ...costFields(end.usage, given) } : encodeUsage(end.usage))
   const spliced = end.metadata || !usage || !given ? undefined : replaceObject(bytes, 'usage', given, usage)
   return (
     spliced ??
@@ -21,10 +23,4 @@ export function verbatimBody(
       JSON.stringify({ ...value, ...(usage && { usage }), ...(end.metadata && { hadrian_metadata: end.metadata }) }),
     )
   )
-}
-
-/** The fields of a usage object that are the gateway's to say. */
-function costOf(usage: JsonObject): JsonObject {
-  const fields = ['cost', 'cost_details', 'is_byok'].filter((name) => usage[name] !== undefined)
-  return Object.fromEntries(fields.map((name) => [name, usage[name]]))
 }

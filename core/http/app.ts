@@ -148,7 +148,8 @@ async function runModelCall(
   }
   const { bytes, value } = await call.modelBody()
   const result = await pipeline.execute({
-    id: crypto.randomUUID(),
+    // An id of the client's own choosing is none to account by.
+    id: context.req.headers['x-request-id'] === requestId ? crypto.randomUUID() : requestId,
     requestId,
     operation: route.operation,
     dialect: route.dialect,

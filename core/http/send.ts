@@ -4,15 +4,15 @@ import type { Clock, Reply, RunResult } from '../contract/plugin.ts'
 /** A comment that no event-stream client sees, so that nobody on the way takes a thinking model for a dead connection. */
 const keepAliveComment = ': keep-alive\n\n'
 
-/** Writes a whole answer. */
+/** Writes a whole answer. Adds the length to `headers`. */
 export function sendBody(
   response: ServerResponse,
   status: number,
-  headers: Readonly<Record<string, string>>,
+  headers: Record<string, string>,
   body: string | Uint8Array,
 ): void {
   if (response.headersSent || response.destroyed) return
-  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+  response.writeHead(status, Object.assign(headers, { 'content-length': String(Buffer.byteLength(body)) }))
   response.end(body)
 }
 
@@ -23,14 +23,17 @@ export function sendReply(response: ServerResponse, reply: Reply, headers: Reado
   sendBody(
     response,
     reply.status,
-    { 'content-type': 'application/json; charset=utf-8', ...headers, ...lowerCased(reply.headers) },
+    lowerCased(reply.headers, { 'content-type': 'application/json; charset=utf-8', ...headers }),
     raw ? body : JSON.stringify(body ?? {}),
   )
 }
 
-/** Header names in lower case, so that one of a plugin replaces ours instead of doubling it. */
-function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
-  const lower: Record<string, string> = {}
+/** Ours and then these, names in lower case, so that one of a plugin replaces ours instead of doubling it. */
+function lowerCased(
+  headers: Readonly<Record<string, string>>,
+  ours: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const lower: Record<string, string> = { ...ours }
   for (const name in headers) lower[name.toLowerCase()] = headers[name]!
   return lower
 }
@@ -46,7 +49,7 @@ export async function sendResult(
   options: { readonly clock: Clock; readonly keepAliveIntervalMs: number },
 ): Promise<void> {
   if (!result.stream) {
-    sendBody(response, result.status, { ...headers, ...lowerCased(result.headers) }, result.body ?? '')
+    sendBody(response, result.status, lowerCased(result.headers, headers), result.body ?? '')
     return
   }
   const iterator = result.stream[Symbol.asyncIterator]()
@@ -66,7 +69,7 @@ export async function sendResult(
   })
   const silence = { sinceMs: options.clock.monotonicMs() }
   const stopKeepAlive = keepAlive(response, options, silence, () => wakeDrain !== undefined)
-  response.writeHead(result.status, { ...headers, ...lowerCased(result.headers) })
+  response.writeHead(result.status, lowerCased(result.headers, headers))
   try {
     for (;;) {
       const { done, value } = await iterator.next()

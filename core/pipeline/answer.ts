@@ -78,13 +78,13 @@ async function wireOf(attempt: AttemptRun, provider: HttpProvider): Promise<Wire
     'content-type': 'application/json',
     accept: request.stream ? 'text/event-stream' : 'application/json',
     'user-agent': 'hadrian',
-    ...wire.headers,
-    ...(attempt.span && exchange.services.telemetry.traceHeaders(attempt.span)),
   }
-  const authorized = await provider.authorize({ ...wire, headers })
-  for (const [name, value] of Object.entries(authorized.headers))
-    if (headers[name] !== value) attempt.hideCredential(value)
-  return authorized
+  Object.assign(headers, wire.headers)
+  if (attempt.span) Object.assign(headers, exchange.services.telemetry.traceHeaders(attempt.span))
+  const authorized = provider.authorize({ ...wire, headers })
+  const ready = authorized instanceof Promise ? await authorized : authorized
+  attempt.hideCredentials(headers, ready.headers)
+  return ready
 }
 
 /** Waits for the first batch with an event in it, so that a failure before it can still move on to another target. */

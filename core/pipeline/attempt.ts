@@ -31,7 +31,8 @@ export class AttemptRun implements Attempt {
   #resolveDone: ((record: AttemptRecord) => void) | undefined
   #usage: Usage | undefined
   #outputCharacters = 0
-  readonly #credentials: string[] = []
+  #plainHeaders: Readonly<Record<string, string>> | undefined
+  #sentHeaders: Readonly<Record<string, string>> | undefined
   #sent = false
   readonly cancellation = new Cancellation()
   readonly #onAbort = (): void => this.cancellation.abort(this.exchange.cancellation.reason)
@@ -113,10 +114,20 @@ export class AttemptRun implements Attempt {
     this.#sent = true
   }
 
-  /** Upstreams quote the credential they refuse, which is the operator's: it is taken out of what the client gets to see. */
-  hideCredential(header: string): void {
-    const [credential = ''] = header.split(' ').slice(-1)
-    if (credential.length >= shortestCredential) this.#credentials.push(credential)
+  /**
+   * Upstreams quote the credential they refuse, which is the operator's: what `authorize` has added to the headers is taken
+   * out of what the client gets to see.
+   */
+  hideCredentials(plain: Readonly<Record<string, string>>, sent: Readonly<Record<string, string>>): void {
+    this.#plainHeaders = plain
+    this.#sentHeaders = sent
+  }
+
+  #credentials(): string[] {
+    return Object.entries(this.#sentHeaders ?? {}).flatMap(([name, value]) => {
+      const [credential = ''] = this.#plainHeaders?.[name] === value ? [] : value.split(' ').slice(-1)
+      return credential.length >= shortestCredential ? [credential] : []
+    })
   }
 
   /**
@@ -176,7 +187,7 @@ export class AttemptRun implements Attempt {
       ? reason
       : // A defect of one provider, which another does not have.
         gatewayError('internal_error', 'Internal error', { cause: error, retryable: true })
-    for (const credential of this.#credentials) shown.message = shown.message.replaceAll(credential, '[redacted]')
+    for (const credential of this.#credentials()) shown.message = shown.message.replaceAll(credential, '[redacted]')
     this.close(shown.code === 'request_cancelled' ? 'aborted' : 'failed', shown)
     return shown
   }

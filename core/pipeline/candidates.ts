@@ -61,6 +61,7 @@ export function expandCandidates(
 }
 
 function requestedNames(request: GenerateRequest, defaultModel: string | undefined): readonly string[] {
+  if (request.model !== undefined && !request.models) return [request.model]
   const names = [...(request.model === undefined ? [] : [request.model]), ...(request.models ?? [])]
   if (names.length === 0 && defaultModel !== undefined) names.push(defaultModel)
   if (names.length === 0)

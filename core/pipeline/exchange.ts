@@ -258,6 +258,7 @@ export class ExchangeState implements Exchange {
   /** The steps of a hook that take part. The plan's own array, uncopied, if all do. */
   steps<H extends HookName>(hook: H): readonly Step<H>[] {
     const steps = this.services.plan.steps[hook] as readonly Step<H>[]
+    if (this.active.size === 0) return withoutRequestables(steps)
     return steps.every((step) => this.isActive(step)) ? steps : steps.filter((step) => this.isActive(step))
   }
 
@@ -272,6 +273,15 @@ export class ExchangeState implements Exchange {
     for (const text of promptTexts(request)) characters += text.length
     return Math.ceil(characters / 4)
   }
+}
+
+const unrequested = new WeakMap<readonly Step<HookName>[], readonly Step<HookName>[]>()
+
+/** The steps of an exchange that names no plugins, which is nearly every one: the same array each time. */
+function withoutRequestables<H extends HookName>(steps: readonly Step<H>[]): readonly Step<H>[] {
+  let kept = unrequested.get(steps) as readonly Step<H>[] | undefined
+  if (!kept) unrequested.set(steps, (kept = steps.filter(({ requestable }) => !requestable)))
+  return kept
 }
 
 /** The sum of two usages, field by field. */

@@ -24,7 +24,7 @@ export type ReadyAnswer = Pick<RunResult, 'status' | 'headers' | 'body' | 'strea
 export async function respond(exchange: ExchangeState, reply: Reply, settlement: Settlement): Promise<ReadyAnswer> {
   if (typeof (reply as Reply | null | undefined)?.status !== 'number')
     throw new TypeError(`${exchange.answeredBy ?? 'a plugin'} answered with something that is no reply`)
-  if (!reply.events) return respondBody(exchange, reply, settlement)
+  if (!(reply instanceof ProviderReply) && !reply.events) return respondBody(exchange, reply, settlement)
   return exchange.request.stream
     ? respondStream(exchange, reply, settlement)
     : respondWhole(exchange, reply, settlement)

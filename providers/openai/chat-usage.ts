@@ -1,13 +1,22 @@
 import type { JsonObject, Usage } from '@hadrian/core/provider'
 import { isObject } from './json.ts'
 
-function count(...values: readonly unknown[]): number | undefined {
-  const found = values.find((value) => typeof value === 'number' && Number.isFinite(value) && value >= 0)
-  return found as number | undefined
+/** The first of these that is a count. */
+function count(first: unknown, second?: unknown, third?: unknown, fourth?: unknown): number | undefined {
+  if (isCount(first)) return first
+  if (isCount(second)) return second
+  if (isCount(third)) return third
+  return isCount(fourth) ? fourth : undefined
 }
 
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0
+}
+
+const noDetails: JsonObject = {}
+
 function details(usage: JsonObject, name: string): JsonObject {
-  return isObject(usage[name]) ? usage[name] : {}
+  return isObject(usage[name]) ? usage[name] : noDetails
 }
 
 /**
