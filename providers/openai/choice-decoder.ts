@@ -51,7 +51,7 @@ function imagePart(image: JsonObject): MediaPart | undefined {
 export class ChoiceDecoder {
   readonly #choice: number
   readonly #calls: ToolCallDecoder
-  readonly #blocks = new Map<string, DetailBlock>()
+  #blocks: Map<string, DetailBlock> | undefined
   #blockCount = 0
   #lastDetail: string | undefined
   #audio: Record<string, unknown> | undefined
@@ -186,12 +186,12 @@ export class ChoiceDecoder {
     const isNumbered = typeof index === 'number'
     const key = isNumbered ? `${type} ${index}` : type
     const continues = isNumbered || (this.#lastDetail === type && type !== 'reasoning.encrypted')
-    const previous = continues && !this.#isWhole ? this.#blocks.get(key) : undefined
+    const previous = continues && !this.#isWhole ? this.#blocks?.get(key) : undefined
     this.#lastDetail = type
     const differs = id !== undefined && previous?.id !== undefined && previous.id !== id
     if (previous && !differs) return previous
     const block = { block: this.#blockCount++, id }
-    this.#blocks.set(key, block)
+    ;(this.#blocks ??= new Map()).set(key, block)
     return block
   }
 

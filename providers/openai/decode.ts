@@ -31,7 +31,9 @@ export function usageOf(body: JsonObject): StreamEvent[] {
 }
 
 export function choicesOf(body: JsonObject): readonly JsonObject[] {
-  return Array.isArray(body['choices']) ? body['choices'].filter(isObject) : []
+  const choices: unknown = body['choices']
+  if (!Array.isArray(choices)) return []
+  return choices.every(isObject) ? choices : choices.filter(isObject)
 }
 
 /** The choice an entry belongs to. */
@@ -96,6 +98,15 @@ class ChatDecoder implements Decoder {
     }
     const choices = choicesOf(chunk)
     const start = this.#start(chunk, choices.length > 0)
+    const [only] = choices
+    if (
+      choices.length === 1 &&
+      start.length === 0 &&
+      chunk['usage'] == null &&
+      chunk['x_groq'] == null &&
+      only!['usage'] == null
+    )
+      return this.#choice(indexOf(only!, 0)).push(only!, only!['delta'] ?? only!['message'], this.#answerId)
     const content = choices.flatMap((choice, position) => {
       // Some servers send a whole message where a delta belongs.
       const message = choice['delta'] ?? choice['message']

@@ -47,7 +47,8 @@ function readPiece(entry: unknown): Piece | undefined {
  */
 export class ToolCallDecoder {
   readonly #calls: OpenCall[] = []
-  readonly #byIndex = new Map<number, OpenCall>()
+  /** By the index on the wire. */
+  #byIndex: Map<number, OpenCall> | undefined
   readonly #choice: number
 
   constructor(choice: number) {
@@ -60,8 +61,8 @@ export class ToolCallDecoder {
 
   /** `answerId` makes the ids of calls that have none differ from one answer to the next. */
   push(list: unknown, answerId: string): StreamEvent[] {
-    const entries = Array.isArray(list) ? list : []
-    return entries.flatMap((entry) => {
+    if (!Array.isArray(list)) return []
+    return list.flatMap((entry) => {
       const piece = readPiece(entry)
       return piece ? this.#pushPiece(piece, answerId) : []
     })
@@ -69,6 +70,7 @@ export class ToolCallDecoder {
 
   /** Calls whose name never came. */
   flush(answerId: string): StreamEvent[] {
+    if (this.#calls.length === 0) return []
     return this.#calls.filter((call) => !call.isAnnounced).map((call) => this.#announce(call, answerId))
   }
 
@@ -86,7 +88,7 @@ export class ToolCallDecoder {
     const { id, name, wireIndex } = piece
     const known = id === undefined ? undefined : this.#calls.find((call) => call.id === id)
     if (known) return known
-    const placed = wireIndex === undefined ? undefined : this.#byIndex.get(wireIndex)
+    const placed = wireIndex === undefined ? undefined : this.#byIndex?.get(wireIndex)
     if (placed) {
       const isOther = name !== undefined && ((id !== undefined && placed.id !== undefined) || isRenamed(placed, name))
       return isOther ? undefined : placed
@@ -107,7 +109,7 @@ export class ToolCallDecoder {
       custom: piece.custom,
     }
     this.#calls.push(call)
-    if (piece.wireIndex !== undefined) this.#byIndex.set(piece.wireIndex, call)
+    if (piece.wireIndex !== undefined) (this.#byIndex ??= new Map()).set(piece.wireIndex, call)
     return call
   }
 
