@@ -12,9 +12,10 @@ import { commandHelp, overview } from './cli/help.ts'
 import { keys } from './cli/keys.ts'
 import { plan } from './cli/plan.ts'
 import { plugins } from './cli/plugins.ts'
+import { reload } from './cli/reload.ts'
 import { serve } from './cli/serve.ts'
 
-const commands: readonly Command[] = [serve, check, plan, plugins, config, keys]
+const commands: readonly Command[] = [serve, reload, check, plan, plugins, config, keys]
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`)

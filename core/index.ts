@@ -2,6 +2,7 @@
 
 export { createGateway } from './boot/gateway.ts'
 export type { Gateway, GatewayOptions, GatewayOverrides, StartOptions } from './boot/gateway.ts'
+export type { ReloadResult } from './http/admin-routes.ts'
 export { StartupError, describeProblem } from './services/problems.ts'
 export type { Problem } from './services/problems.ts'
 export { loadConfig } from './boot/config.ts'

@@ -1703,7 +1703,18 @@ export interface Model {
     output_per_million?: number
     cached_input_per_million?: number
     cache_write_per_million?: number
+    cache_write_1h_per_million?: number
+    reasoning_per_million?: number
+    audio_input_per_million?: number
+    audio_output_per_million?: number
     per_request?: number
+    per_image?: number
+    /**
+     * Prices of every token of a call whose input has more tokens than `above_input_tokens`.
+     */
+    tiers?: {
+      [k: string]: unknown
+    }[]
     [k: string]: unknown
   }
   [k: string]: unknown

@@ -1,50 +1,34 @@
-import type { Clock, Hooks, Logger, Principal, Run, Services } from '../contract/plugin.ts'
+import type { Hooks, PriceBook, Principal, Run, Services } from '../contract/plugin.ts'
 import { Connections } from '../pipeline/connections.ts'
 import { ModelLists } from '../pipeline/model-lists.ts'
 import type { Plan, ReadyPlugin } from '../pipeline/plan.ts'
 import { Pipeline } from '../pipeline/run.ts'
 import type { ProviderInstance } from '../pipeline/services.ts'
 import { createCatalog } from '../services/catalog.ts'
-import type { OpenedDatabase } from '../services/database/index.ts'
 import { createSafeFetch } from '../services/fetch.ts'
+import { releasableMeter } from '../services/plugin-meter.ts'
 import { StartupError } from '../services/problems.ts'
 import type { Problem } from '../services/problems.ts'
-import { createTelemetry } from '../services/telemetry-start.ts'
 import { catalogEntries } from './catalog-entries.ts'
 import type { LoadedConfig, SelectedPlugin } from './config.ts'
 import { setUpPlugins } from './container.ts'
-import { LazyDatabase } from './lazy-database.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Lifecycle, Part } from './lifecycle.ts'
 import { childLogger } from './loggers.ts'
 import { resolveOrder } from './order.ts'
 import type { Order } from './order.ts'
 import { checkPlugin, compilePlan } from './plan.ts'
-import { setUpProviders } from './provider-instances.ts'
+import type { ProcessParts } from './process-parts.ts'
+import { providerSummaries, setUpProviders } from './provider-instances.ts'
 
-/** What {@link assemble} puts the gateway together from. */
-export interface AssemblyOptions {
-  readonly loaded: LoadedConfig
-  readonly clock: Clock
-  readonly logger: Logger
-  readonly openDatabase: () => Promise<OpenedDatabase>
-  /** Brings the tables of a plugin up to date. */
-  readonly migrate: (database: OpenedDatabase, plugin: string, directory: URL) => Promise<unknown>
-  /** The process's environment as far as telemetry goes: its `OTEL_*` variables. */
-  readonly telemetryEnvironment: Readonly<Record<string, string | undefined>>
-  readonly version: string
-  readonly onProgress: (message: string) => void
-}
-
-/** The parts of a gateway, set up and not started. */
+/** One config set up and not started: providers, plugins, and what is compiled of them. */
 export interface Assembly {
   readonly plan: Plan
   readonly pipeline: Pipeline
   readonly providers: ReadonlyMap<string, ProviderInstance>
-  readonly database: LazyDatabase
   /** The core's services and those plugins provide. */
   readonly services: ReadonlyMap<string, unknown>
-  /** Everything with a start or a stop, the public port not among it. */
+  /** Everything with a start or a stop. */
   readonly lifecycle: Lifecycle
 }
 
@@ -57,29 +41,25 @@ const databaseStartTimeoutMs = 3_600_000
  *
  * @throws StartupError with everything that keeps the gateway from starting; what was set up is stopped again
  */
-export async function assemble(options: AssemblyOptions): Promise<Assembly> {
-  const { loaded, clock, logger, version } = options
+export async function assemble(loaded: LoadedConfig, parts: ProcessParts): Promise<Assembly> {
+  const { clock, logger, telemetry } = parts
   const { config } = loaded
-  const telemetry = await createTelemetry({
-    environment: options.telemetryEnvironment,
-    metrics: config.server.metrics,
-    serviceName: config.telemetry.service_name,
-    version,
-  })
-  const connections = new Connections()
-  const database = new LazyDatabase(options.openDatabase)
+  const connections = new Connections(parts.connectionPools)
+  const meter = releasableMeter(telemetry.meter)
   const fetch = createSafeFetch({ allow: config.fetch.allow, clock })
   const { instances, problems: providerProblems } = await setUpProviders(loaded.providers, {
     clock,
     fetch,
     logger: (provider) => childLogger(logger, { provider }),
   })
+  let priceBook: PriceBook | undefined
   const catalog = createCatalog({
     entries: catalogEntries(config.models),
-    providers: new Set(instances.keys()),
+    providers: providerSummaries(instances),
     defaultProvider: config.routing.default_provider ?? onlyProvider(instances),
     lists: new ModelLists(instances, clock, connections),
     logger,
+    priceBook: () => priceBook,
   })
   let pipeline: Pipeline | undefined
   const run: Run = (request, principal: Principal, signal) => {
@@ -90,19 +70,23 @@ export async function assemble(options: AssemblyOptions): Promise<Assembly> {
   const { ordered, problems: orderProblems } = orderPlugins(loaded)
   const services: Omit<Services, 'logger'> = {
     clock,
-    db: database,
+    db: parts.database,
     catalog,
     fetch,
     run,
-    meter: telemetry.meter,
+    journal: parts.journal,
+    retain: parts.retained.retain,
+    meter: meter.meter,
     tracer: telemetry.tracer,
   }
   const setUp = await setUpPlugins(inOrder(loaded.plugins, ordered), {
     services,
     offered: new Map(loaded.packages.flatMap(({ name, provides }) => provides.map((service) => [service, name]))),
+    leftOut: loaded.leftOut,
     logger: (plugin) => childLogger(logger, { plugin }),
     clock,
   })
+  priceBook = setUp.services.get('price-book') as PriceBook | undefined
   const ready = loaded.plugins.flatMap(({ definition, settings }): ReadyPlugin[] => {
     const hooks = setUp.hooks.get(definition.name)
     return hooks ? [{ definition, settings, hooks }] : []
@@ -110,10 +94,10 @@ export async function assemble(options: AssemblyOptions): Promise<Assembly> {
 
   const lifecycle = createLifecycle(
     [
-      { name: 'telemetry', stop: () => telemetry.stop() },
       { name: 'connections', stop: () => connections.close() },
       { name: 'fetch', stop: () => fetch.close() },
-      databasePart(database, loaded.plugins, options),
+      { name: 'meter', stop: () => meter.release() },
+      tablesPart(loaded.plugins, parts),
       ...[...instances.values()].map(providerPart),
       ...inOrder(loaded.plugins, ordered).flatMap(({ definition }) =>
         pluginPart(definition.name, setUp.hooks.get(definition.name)),
@@ -149,7 +133,7 @@ export async function assemble(options: AssemblyOptions): Promise<Assembly> {
     telemetry,
     connections,
   })
-  return { plan: compiled.plan, pipeline, providers: instances, database, services: setUp.services, lifecycle }
+  return { plan: compiled.plan, pipeline, providers: instances, services: setUp.services, lifecycle }
 }
 
 /** The instance bare model names go to if the config names none: the only real one. Nobody's prompt goes to the test provider unasked. */
@@ -179,24 +163,16 @@ function inOrder(plugins: readonly SelectedPlugin[], { ordered }: Order): Select
   return ordered.map(({ name }) => byName.get(name)!)
 }
 
-/** Opens the database and brings every plugin's tables up to date, before the first plugin starts. */
-function databasePart(
-  database: LazyDatabase,
-  plugins: readonly SelectedPlugin[],
-  { migrate, onProgress }: AssemblyOptions,
-): Part {
+/** Brings every plugin's tables up to date, before the first plugin starts. */
+function tablesPart(plugins: readonly SelectedPlugin[], parts: ProcessParts): Part {
   return {
     name: 'database',
     startTimeoutMs: databaseStartTimeoutMs,
     async start() {
-      // Without tables of any plugin it is opened by its first use, if there ever is one.
-      if (!plugins.some(({ definition }) => definition.migrations)) return
-      onProgress('Opening the database')
-      const opened = await database.opened()
+      // Without tables of any plugin the database is opened by its first use, if there ever is one.
       for (const { definition } of plugins)
-        if (definition.migrations) await migrate(opened, definition.name, definition.migrations)
+        if (definition.migrations) await parts.migrate(definition.name, definition.migrations)
     },
-    stop: () => database.close(),
   }
 }
 

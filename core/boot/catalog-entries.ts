@@ -1,35 +1,26 @@
+import { readPrices } from '../contract/prices.ts'
 import type { CatalogEntry } from '../services/catalog.ts'
-import type { Config, ModelConfig } from './config.ts'
+import type { Config } from './config.ts'
 
 /** `[models]` of the config as the catalog takes it: prices in whole micro-dollars. */
 export function catalogEntries(models: Config['models']): CatalogEntry[] {
-  return Object.entries(models).map(([name, model]) => ({
-    name,
-    aliases: model.aliases,
-    targets: model.targets ?? [],
-    info: {
-      id: name,
-      ...(model.name !== undefined && { name: model.name }),
-      ...(model.context_length !== undefined && { contextLength: model.context_length }),
-      ...(model.max_output_tokens !== undefined && { maxOutputTokens: model.max_output_tokens }),
-      ...(model.input_modalities && { inputModalities: model.input_modalities }),
-      ...(model.output_modalities && { outputModalities: model.output_modalities }),
-      ...(model.supported_parameters && { supportedParameters: model.supported_parameters }),
-      ...(model.prices && { prices: prices(model.prices) }),
-    },
-  }))
-}
-
-function prices(dollars: NonNullable<ModelConfig['prices']>): NonNullable<CatalogEntry['info']['prices']> {
-  return {
-    input: micros(dollars.input_per_million),
-    output: micros(dollars.output_per_million),
-    ...(dollars.cached_input_per_million !== undefined && { cachedInput: micros(dollars.cached_input_per_million) }),
-    ...(dollars.cache_write_per_million !== undefined && { cacheWrite: micros(dollars.cache_write_per_million) }),
-    ...(dollars.per_request !== undefined && { request: micros(dollars.per_request) }),
-  }
-}
-
-function micros(dollars: number): number {
-  return Math.round(dollars * 1_000_000)
+  return Object.entries(models).map(([name, model]) => {
+    // Mistakes the schema cannot see were found when the config was checked.
+    const prices = model.prices && readPrices(model.prices, '', () => undefined)
+    return {
+      name,
+      aliases: model.aliases,
+      targets: model.targets ?? [],
+      info: {
+        id: name,
+        ...(model.name !== undefined && { name: model.name }),
+        ...(model.context_length !== undefined && { contextLength: model.context_length }),
+        ...(model.max_output_tokens !== undefined && { maxOutputTokens: model.max_output_tokens }),
+        ...(model.input_modalities && { inputModalities: model.input_modalities }),
+        ...(model.output_modalities && { outputModalities: model.output_modalities }),
+        ...(model.supported_parameters && { supportedParameters: model.supported_parameters }),
+        ...(prices && { prices }),
+      },
+    }
+  })
 }

@@ -1,5 +1,5 @@
 import { Ajv } from 'ajv'
-import type { ErrorObject } from 'ajv'
+import type { ErrorObject, ValidateFunction } from 'ajv'
 import type { Schema } from '../contract/plugin.ts'
 import type { Problem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
@@ -15,25 +15,40 @@ import type { ConfigTree } from './config-tree.ts'
  */
 export function checkConfig(built: ConfigTree, schema: Schema): Problem[] {
   for (const segments of built.coercible) coerce(built.tree, segments, schemaAt(schema, segments))
-  const validator = new Ajv({
-    allErrors: true,
-    useDefaults: true,
-    verbose: true,
-    strict: false,
-    ownProperties: true,
-    logger: false,
-    validateFormats: false,
-  })
-  const validate = validator.compile(schema)
+  const validate = validatorOf(schema)
   if (validate(built.tree)) return []
   const problems = new Map<string, Problem>()
   for (const error of withoutBranches(validate.errors ?? [])) {
-    const segments = pointerSegments(error.instancePath, built.tree)
+    const place = pointerSegments(error.instancePath, built.tree)
+    const segments = error.propertyName === undefined ? place : [...place, error.propertyName]
     const problem = explain(error, segments, built, schema)
     if (isBroken(built, segments) || built.broken.has(problem.path)) continue
     problems.set(`${problem.path} ${problem.message}`, problem)
   }
   return [...problems.values()]
+}
+
+/** The newest validator. A reload mostly comes with the same packages, and compiling takes tens of milliseconds. */
+let newest: { readonly key: string; readonly validate: ValidateFunction } | undefined
+
+function validatorOf(schema: Schema): ValidateFunction {
+  const key = JSON.stringify(schema)
+  if (newest?.key !== key) {
+    const validator = new Ajv({
+      allErrors: true,
+      useDefaults: true,
+      verbose: true,
+      strict: false,
+      ownProperties: true,
+      logger: false,
+      validateFormats: false,
+      // The schemas of packages were checked one by one.
+      meta: false,
+      validateSchema: false,
+    })
+    newest = { key, validate: validator.compile(schema) }
+  }
+  return newest.validate
 }
 
 function coerce(tree: Record<string, unknown>, segments: readonly Segment[], schema: Schema | undefined): void {
@@ -51,7 +66,10 @@ function withoutBranches(errors: readonly ErrorObject[]): ErrorObject[] {
   const branchings = errors.filter(({ keyword }) => keyword === 'anyOf' || keyword === 'oneOf')
   return errors.filter(
     (error) =>
-      error.keyword !== 'if' && !branchings.some(({ schemaPath }) => error.schemaPath.startsWith(`${schemaPath}/`)),
+      error.keyword !== 'if' &&
+      // Says only that the name of a key is wrong; the error beside it says how.
+      error.keyword !== 'propertyNames' &&
+      !branchings.some(({ schemaPath }) => error.schemaPath.startsWith(`${schemaPath}/`)),
   )
 }
 

@@ -32,6 +32,7 @@ export function checkReferences({ tree, broken, sources }: ConfigTree, plugins: 
     ...checkRouting(tree, names),
     ...models.flatMap(([name, model]) => checkTargets(name, model, names)),
     ...checkAliases(models),
+    ...models.flatMap(([name, model]) => checkTiers(name, model)),
     ...checkProxies(strings(valueAt(tree, ['server', 'trusted_proxies']))),
     ...checkAllowed(strings(valueAt(tree, ['fetch', 'allow']))),
     ...checkDatabase(valueAt(tree, ['database', 'url']), sources.get('database.url')?.kind === 'environment'),
@@ -78,6 +79,22 @@ function unknownProvider(name: string, { providers }: Names): { message: string;
     message: `there is no provider "${name}"`,
     hint: didYouMean(name, providers) ?? `Providers: ${providers.join(', ') || 'none'}. Add [providers.${name}].`,
   }
+}
+
+/** Two tiers from the same count of tokens on: only one would ever be charged. */
+function checkTiers(name: string, model: unknown): Problem[] {
+  const tiers = valueAt(model, ['prices', 'tiers'])
+  const counts = Array.isArray(tiers) ? tiers.map((tier) => valueAt(tier, ['above_input_tokens'])) : []
+  return counts.flatMap((count, index) =>
+    count === undefined || counts.indexOf(count) === index
+      ? []
+      : [
+          {
+            path: configPath(['models', name, 'prices', 'tiers', index, 'above_input_tokens']),
+            message: 'is that of another tier too',
+          },
+        ],
+  )
 }
 
 function checkAliases(models: readonly (readonly [string, unknown])[]): Problem[] {

@@ -71,15 +71,20 @@ function withOptions(kind: PackageKind, name: string, definition: Definition): S
   }
 }
 
+/** Schemas found to be valid: a reload of the config meets the same again. */
+const valid = new WeakSet<object>()
+
 function checkOptionsSchema(kind: PackageKind, { name, options }: Definition): Problem | undefined {
   const path = `${kind}s.${name}`
   const reserved = kind === 'plugin' ? pluginKeys : providerKeys
   const taken = Object.keys(options.properties ?? {}).filter((key) => reserved.includes(key))
   if (taken.length > 0)
     return { path, message: `this ${kind} has an option called "${taken[0]!}", which is a key of the kernel` }
+  if (valid.has(options)) return undefined
   try {
     const { $schema: _, ...schema } = options
     new Ajv({ strict: false, logger: false, validateFormats: false }).compile(schema)
+    valid.add(options)
     return undefined
   } catch (error) {
     return { path, message: `the "options" schema of this ${kind} is not valid: ${(error as Error).message}` }

@@ -1,18 +1,22 @@
 import type { JsonObject, PluginDefinition, Schema } from '../contract/plugin.ts'
 import type { ProviderDefinition } from '../contract/provider.ts'
 import type { PluginSettings } from '../pipeline/plan.ts'
-import { StartupError } from '../services/problems.ts'
+import type { JournalSync } from '../services/journal/index.ts'
 import { checkConfig } from './config-check.ts'
+import { ConfigError } from './config-failure.ts'
 import { readConfigFile } from './config-file.ts'
 import { checkReferences } from './config-references.ts'
 import { composeSchema, pluginKeys, providerKeys } from './config-schema.ts'
 import type { PackageSection } from './config-schema.ts'
 import { buildConfigTree, isTable } from './config-tree.ts'
+import type { LeftOut } from './container.ts'
 import type { Source } from './config-tree.ts'
 import { discoverPackages } from './discover.ts'
 import type { PackageDescriptor } from './discover.ts'
 import { selectPackages } from './selection.ts'
 import type { ChosenPlugin, ChosenProvider, MemoryPlugin, MemoryProvider } from './selection.ts'
+import { takeOutMistakes } from './usable-config.ts'
+import type { Usable } from './usable-config.ts'
 
 /** Deadlines of upstream calls, in milliseconds. */
 export interface Timeouts {
@@ -32,13 +36,8 @@ export interface ModelConfig {
   readonly input_modalities?: readonly string[]
   readonly output_modalities?: readonly string[]
   readonly supported_parameters?: readonly string[]
-  readonly prices?: {
-    readonly input_per_million: number
-    readonly output_per_million: number
-    readonly cached_input_per_million?: number
-    readonly cache_write_per_million?: number
-    readonly per_request?: number
-  }
+  /** As `readPrices` of the contract takes them. */
+  readonly prices?: JsonObject
 }
 
 /** The config as the file spells it, validated, with defaults filled in. `schemas/config.schema.json` explains each key. */
@@ -54,6 +53,7 @@ export interface Config {
     readonly metrics: boolean
   }
   readonly database: { readonly url?: string }
+  readonly journal: { readonly sync: JournalSync }
   readonly routing: {
     readonly default_provider?: string
     readonly default_model?: string
@@ -99,6 +99,8 @@ export interface LoadedConfig {
   readonly file: string | undefined
   readonly directory: string
   readonly plugins: readonly SelectedPlugin[]
+  /** Plugins that would be among them but for a mistake in their section; always empty in a config that can run. */
+  readonly leftOut: readonly LeftOut[]
   readonly providers: readonly SelectedProvider[]
   /** Everything installed, used or not. */
   readonly packages: readonly PackageDescriptor[]
@@ -158,21 +160,29 @@ export async function loadConfig(options: ConfigOptions = {}): Promise<LoadedCon
     ...checkConfig(built, schema),
     ...checkReferences(built, selection.plugins),
   ]
-  if (mistakes.length > 0) throw new StartupError(mistakes)
-  const config = built.tree as unknown as Config
-  const plugins = selection.plugins.map((plugin) => selectPlugin(plugin, config))
-  const providers = selection.providers.map((provider) => selectProvider(provider, config))
-  return {
-    config,
-    file: file.path,
-    directory: file.directory,
-    plugins,
-    providers,
-    packages: selection.packages,
-    schema,
-    sources: built.sources,
+  const load = (used: Used): LoadedConfig => {
+    const config = built.tree as unknown as Config
+    return {
+      config,
+      file: file.path,
+      directory: file.directory,
+      plugins: used.plugins.map((plugin) => selectPlugin(plugin, config)),
+      leftOut: used.leftOut ?? [],
+      providers: used.providers.map((provider) => selectProvider(provider, config)),
+      packages: selection.packages,
+      schema: used.schema,
+      sources: built.sources,
+    }
   }
+  if (mistakes.length === 0) return load({ ...selection, schema })
+  const compose = (kept: readonly ChosenPlugin[], instances: readonly ChosenProvider[]): Schema =>
+    composeSchema(packageSections(built.tree, kept, instances)).schema
+  const usable = takeOutMistakes(built, selection, mistakes, compose)
+  throw new ConfigError(mistakes, usable && load(usable))
 }
+
+/** What of a config becomes a {@link LoadedConfig}: all of it, unless there are mistakes. */
+type Used = Pick<Usable, 'plugins' | 'providers' | 'schema'> & Partial<Pick<Usable, 'leftOut'>>
 
 /** The schemas of all sections under `[plugins]` and `[providers]`, of those that are off or unknown too. */
 function packageSections(

@@ -1,5 +1,14 @@
 import { asFunction, asValue, createContainer, InjectionMode, AwilixResolutionError } from 'awilix'
-import type { Clock, Hooks, JsonObject, Logger, PluginDefinition, Services } from '../contract/plugin.ts'
+import { isGatewayError } from '../contract/plugin.ts'
+import type {
+  Clock,
+  Hooks,
+  JsonObject,
+  Logger,
+  PluginDefinition,
+  RequestMistake,
+  Services,
+} from '../contract/plugin.ts'
 import { firstLine } from '../services/problems.ts'
 import type { Problem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
@@ -10,6 +19,9 @@ export interface PluginToSetUp {
   readonly definition: PluginDefinition
   readonly options: JsonObject
 }
+
+/** A plugin that cannot be set up. */
+export type LeftOut = Pick<PluginDefinition, 'name' | 'provides'>
 
 /** What came of setting plugins up. */
 export interface SetUp {
@@ -27,6 +39,8 @@ export interface SetUpOptions {
   readonly services: Readonly<Omit<Services, 'logger'>>
   /** Services of installed plugins that may be off, each with its plugin: for hints. */
   readonly offered?: ReadonlyMap<string, string>
+  /** Plugins with a mistake that is told already: they and those that need their services are passed over. */
+  readonly leftOut?: readonly LeftOut[]
   readonly logger: (plugin: string) => Logger
   readonly clock: Clock
   /** Deadline of each setup; default 30 seconds. */
@@ -44,9 +58,11 @@ export async function setUpPlugins(plugins: readonly PluginToSetUp[], options: S
   const { services, logger, clock, timeoutMs = 30_000 } = options
   const core = new Set([...Object.keys(services), ...ownServices])
   const providers = new Map<string, string>()
-  const problems: Problem[] = [...checkProvided(plugins, core, providers)]
+  const failed = new Set((options.leftOut ?? []).map(({ name }) => name))
+  const definitions = plugins.map(({ definition }) => definition)
+  const problems: Problem[] = [...checkProvided([...definitions, ...(options.leftOut ?? [])], core, providers)]
   problems.push(...checkRequired(plugins, core, providers, options.offered))
-  const { sorted, cycle } = sortByServices(plugins, providers)
+  const { sorted, cycle } = sortByServices(plugins, providers, failed)
   if (cycle) problems.push(cycle)
   if (problems.length > 0) return { hooks: new Map(), services: new Map(Object.entries(services)), problems }
 
@@ -54,7 +70,6 @@ export async function setUpPlugins(plugins: readonly PluginToSetUp[], options: S
   const available = new Map<string, unknown>(Object.entries(services))
   for (const [name, value] of available) container.register(name, asValue(value))
   const hooks = new Map<string, Hooks>()
-  const failed = new Set<string>()
   for (const { definition, options: pluginOptions } of sorted) {
     const { name } = definition
     if ((definition.requires ?? []).some((service) => failed.has(providers.get(service) ?? ''))) {
@@ -83,25 +98,25 @@ export async function setUpPlugins(plugins: readonly PluginToSetUp[], options: S
         throw new Error(`setup returned the service "${undeclared[0]!}", which is not listed in "provides"`)
     } catch (error) {
       failed.add(name)
-      problems.push(describeFailure(name, error, providers, [...available.keys(), ...ownServices]))
+      problems.push(...describeFailure(name, error, providers, [...available.keys(), ...ownServices]))
     }
   }
   return { hooks, services: available, problems }
 }
 
 function checkProvided(
-  plugins: readonly PluginToSetUp[],
+  plugins: readonly LeftOut[],
   core: ReadonlySet<string>,
   providers: Map<string, string>,
 ): Problem[] {
   const problems: Problem[] = []
-  for (const { definition } of plugins)
-    for (const service of definition.provides ?? []) {
+  for (const { name, provides } of plugins)
+    for (const service of provides ?? []) {
       const other = core.has(service) ? 'the core' : providers.get(service)
-      if (other === undefined) providers.set(service, definition.name)
+      if (other === undefined) providers.set(service, name)
       else
         problems.push({
-          path: `plugins.${definition.name}`,
+          path: `plugins.${name}`,
           message: `provides the service "${service}", which ${other === 'the core' ? other : `"${other}"`} provides already`,
           ...(other !== 'the core' && { hint: 'Switch one of them off with enabled = false.' }),
         })
@@ -136,9 +151,10 @@ function checkRequired(
 function sortByServices(
   plugins: readonly PluginToSetUp[],
   providers: ReadonlyMap<string, string>,
+  leftOut: ReadonlySet<string>,
 ): { readonly sorted: PluginToSetUp[]; readonly cycle?: Problem } {
   const waiting = [...plugins]
-  const done = new Set<string>()
+  const done = new Set(leftOut)
   const sorted: PluginToSetUp[] = []
   const blocking = ({ definition }: PluginToSetUp): string[] =>
     (definition.requires ?? []).filter((service) => {
@@ -165,21 +181,29 @@ function sortByServices(
   return { sorted }
 }
 
+/** An `invalidRequest` of a setup is about its options, which a schema cannot check to the end: each mistake is told. */
 function describeFailure(
   plugin: string,
   error: unknown,
   providers: ReadonlyMap<string, string>,
   available: readonly string[],
-): Problem {
+): Problem[] {
   const path = `plugins.${plugin}`
+  const mistakes =
+    isGatewayError(error) && error.code === 'invalid_request_error' ? error.details?.['errors'] : undefined
+  if (Array.isArray(mistakes))
+    return (mistakes as RequestMistake[]).map((mistake) => ({
+      path: `${path}.${mistake.path}`,
+      message: mistake.message,
+    }))
   const service = error instanceof AwilixResolutionError ? unresolved(error) : undefined
-  if (service === undefined) return { path, message: `setup failed: ${firstLine(error)}` }
+  if (service === undefined) return [{ path, message: `setup failed: ${firstLine(error)}` }]
   const provider = providers.get(service)
   const hint =
     provider === undefined
       ? (didYouMean(service, available) ?? `Services: ${available.toSorted().join(', ')}.`)
       : `"${provider}" provides it: the plugin must list it in "requires".`
-  return { path, message: `setup asks for the service "${service}", which does not exist`, hint }
+  return [{ path, message: `setup asks for the service "${service}", which does not exist`, hint }]
 }
 
 /** The name awilix could not resolve, which it gives in its message only. */

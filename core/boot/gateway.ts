@@ -1,26 +1,14 @@
-import type { Clock, JsonObject, Logger, Run } from '../contract/plugin.ts'
-import { clientAddress } from '../http/address.ts'
-import { createApp } from '../http/app.ts'
-import type { App } from '../http/app.ts'
-import { docsAsset } from '../http/docs.ts'
-import { openApiDocument } from '../http/openapi.ts'
-import { kernelRoutes } from '../http/routes.ts'
-import { HttpServer } from '../http/server.ts'
+import type { Clock, Journal, JsonObject, Logger, Run } from '../contract/plugin.ts'
+import type { ReloadResult } from '../http/admin-routes.ts'
+import type { Front } from '../http/front.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import type { Pipeline } from '../pipeline/run.ts'
 import type { ProviderInstance } from '../pipeline/services.ts'
-import { systemClock } from '../services/clock.ts'
-import { migrate, openDatabase } from '../services/database/index.ts'
 import type { OpenedDatabase } from '../services/database/index.ts'
-import { createLogger } from '../services/logger.ts'
-import { StartupError } from '../services/problems.ts'
-import { assemble } from './assemble.ts'
+import { withSetupProblems } from './config-failure.ts'
 import { loadConfig } from './config.ts'
 import type { LoadedConfig } from './config.ts'
-import { controlSocketPath, openControlSocket } from './control-socket.ts'
-import { dataDirectory, makeDataDirectory } from './data-directory.ts'
-import { configSecrets } from './effective-config.ts'
-import { gatewayVersion } from './packages.ts'
+import { gatewayOf } from './gateway-instance.ts'
 import type { MemoryPlugin, MemoryProvider } from './selection.ts'
 
 /** What a gateway is made from. Everything has a default. */
@@ -47,6 +35,8 @@ export interface GatewayOverrides {
   readonly logger?: Logger
   /** Used and not closed: it belongs to the caller. */
   readonly database?: OpenedDatabase
+  /** Used and not closed, in place of files in the data directory. */
+  readonly journal?: Journal
   /** With what would stand under `[plugins.NAME]`. They replace installed packages of the same name, and are on. */
   readonly plugins?: readonly MemoryPlugin[]
   /** With what would stand under `[providers.INSTANCE]`. With any, the environment adds no providers. */
@@ -61,12 +51,13 @@ export interface StartOptions {
   readonly control?: boolean
 }
 
-/** A gateway, set up. */
+/** A gateway, set up. What it says about its config is about the one in force: a reload replaces it. */
 export interface Gateway {
   readonly loaded: LoadedConfig
   readonly plan: Plan
   readonly pipeline: Pipeline
-  readonly app: App
+  /** What the listening sockets call. */
+  readonly app: Front
   readonly providers: ReadonlyMap<string, ProviderInstance>
   /** The core's services and those plugins provide. */
   readonly services: ReadonlyMap<string, unknown>
@@ -82,6 +73,17 @@ export interface Gateway {
    * @throws StartupError if something fails; everything is stopped then
    */
   start(options?: StartOptions): Promise<{ readonly url: string | undefined }>
+  /** The number of the config in force, which each reload raises by one; 1 at the start. */
+  readonly generation: number
+  /**
+   * Reads the config again, from the same file and environment, sets it up, starts its plugins and puts it in force for
+   * whatever comes in from then on. What is open ends on the config it began with. The database, the journal, retained
+   * values, sockets and telemetry stay. One at a time: a second call waits for the first, a third joins the second.
+   *
+   * @throws StartupError with everything that is wrong; the config in force then stays
+   * @throws GatewayError `shutting_down`
+   */
+  reload(): Promise<ReloadResult>
   /**
    * Stops accepting, lets open exchanges end within `server.shutdown_timeout_ms`, aborts and settles the rest, stops
    * plugins in reverse order and closes everything. Calling it again waits for the same stop. Never rejects.
@@ -95,142 +97,21 @@ export interface Gateway {
  * @throws StartupError with every mistake at once
  */
 export async function createGateway(options: GatewayOptions = {}): Promise<Gateway> {
-  const { environment = process.env, overrides = {}, onProgress = () => undefined } = options
-  const { clock = systemClock } = overrides
-  const loaded = await loadConfig({
-    environment,
-    ...(options.configFile !== undefined && { configFile: options.configFile }),
-    ...(options.config && { config: options.config }),
-    ...(options.workingDirectory !== undefined && { workingDirectory: options.workingDirectory }),
-    ...(overrides.plugins && { plugins: overrides.plugins }),
-    ...(overrides.providers && { providers: overrides.providers }),
-  })
-  const { server, log, database } = loaded.config
-  const secrets = configSecrets(loaded)
-  const logger =
-    overrides.logger ??
-    createLogger({
-      level: log.level,
-      pretty: log.pretty ?? process.stderr.isTTY,
-      secrets: () => secrets,
+  const { environment = process.env, overrides = {} } = options
+  const workingDirectory = options.workingDirectory ?? process.cwd()
+  const load = (configFile: string | undefined): Promise<LoadedConfig> =>
+    loadConfig({
+      environment,
+      workingDirectory,
+      ...(configFile !== undefined && { configFile }),
+      ...(options.config && { config: options.config }),
+      ...(overrides.plugins && { plugins: overrides.plugins }),
+      ...(overrides.providers && { providers: overrides.providers }),
     })
-  const directory = dataDirectory(options.dataDirectory, environment)
-  const version = gatewayVersion()
-  const assembly = await assemble({
-    loaded,
-    clock,
-    logger,
-    version,
-    onProgress,
-    migrate,
-    telemetryEnvironment: options.purpose === 'inspect' ? {} : environment,
-    openDatabase: () =>
-      overrides.database
-        ? Promise.resolve(borrowed(overrides.database))
-        : openDatabase({
-            ...(database.url !== undefined && { url: database.url }),
-            dataDirectory: directory,
-            logger,
-            onProgress,
-            clock,
-          }),
-  })
-  const { plan, pipeline, providers, services, lifecycle } = assembly
-
-  let stopped: Promise<void> | undefined
-  let openApi: JsonObject | undefined
-  const pluginRoutes = plan.plugins.flatMap(({ hooks }) => hooks.routes ?? [])
-  const app = createApp({
-    pipeline,
-    routes: [
-      ...kernelRoutes({
-        catalog: pipeline.services.catalog,
-        health: async () => ({ database: await assembly.database.healthy() }),
-        isReady: () => stopped === undefined,
-        openApi: () => (openApi ??= openApiDocument({ version, routes: pluginRoutes })),
-        docs: docsAsset,
-        prometheus: pipeline.services.telemetry.prometheus,
-        version,
-      }),
-      ...pluginRoutes,
-    ],
-    bodyLimitBytes: server.body_limit_bytes,
-    allowAnonymous: server.allow_anonymous,
-    keepAliveIntervalMs: server.keep_alive_interval_ms,
-    clientAddress: clientAddress(server.trusted_proxies),
-  })
-  const http = new HttpServer(app, pipeline)
-
-  async function stopAll(): Promise<void> {
-    try {
-      await http.drain(server.shutdown_timeout_ms)
-    } catch (error) {
-      logger.error({ error }, 'the HTTP server did not close')
-    }
-    await lifecycle.stop()
-    if ('flush' in logger && typeof logger.flush === 'function') logger.flush()
-  }
-  const stop = (): Promise<void> => (stopped ??= stopAll())
-
-  return {
-    loaded,
-    plan,
-    pipeline,
-    app,
-    providers,
-    services,
-    clock,
-    logger,
-    dataDirectory: directory,
-    version,
-    run: pipeline.run,
-    async start({ listen = true, control = false } = {}) {
-      if (control) makeDataDirectory(directory)
-      await lifecycle.start()
-      try {
-        if (stopped) throw new StartupError([{ path: '', message: 'the gateway was stopped while it started' }])
-        if (control) await openControlSocket(controlSocketPath(directory), (path) => http.listenLocal(path))
-        if (!listen) return { url: undefined }
-        const { url } = await listenOnPort(http, server.host, server.port)
-        return { url }
-      } catch (error) {
-        await stop()
-        throw error
-      }
-    },
-    stop,
-  }
-}
-
-/** A database that is not ours to close. */
-function borrowed(database: OpenedDatabase): OpenedDatabase {
-  return {
-    kind: database.kind,
-    query: (sql, params) => database.query(sql, params),
-    tx: (work, limits) => database.tx(work, limits),
-    insertMany: (table, rows, insert) => database.insertMany(table, rows, insert),
-    listen: (...input: Parameters<OpenedDatabase['listen']>) => database.listen(...input),
-    notify: (channel, payload) => database.notify(channel, payload),
-    healthy: () => database.healthy(),
-    close: () => Promise.resolve(),
-  }
-}
-
-async function listenOnPort(http: HttpServer, host: string, port: number): Promise<{ readonly url: string }> {
-  try {
-    return await http.listen(host, port)
-  } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException
-    const reasons: Readonly<Record<string, readonly [message: string, hint: string]>> = {
-      EADDRINUSE: [
-        `port ${port} is in use`,
-        'Stop what listens there, or set PORT or server.port to another; 0 takes any that is free.',
-      ],
-      EACCES: [`port ${port} may not be used by this user`, 'Ports below 1024 need privileges: choose a higher one.'],
-      EADDRNOTAVAIL: [`${host} is no address of this machine`, 'Set HOST or server.host; 0.0.0.0 means all addresses.'],
-      ENOTFOUND: [`the host name ${host} is not known`, 'Set HOST or server.host; 0.0.0.0 means all addresses.'],
-    }
-    const [text, hint] = reasons[code] ?? [`cannot listen on ${host}:${port}: ${message}`, undefined]
-    throw new StartupError([{ path: 'server', message: text, ...(hint !== undefined && { hint }) }], { cause: error })
-  }
+  const loaded = await load(options.configFile).catch((error: unknown) =>
+    withSetupProblems(error, async (usable) =>
+      (await gatewayOf(usable, load, { ...options, purpose: 'inspect' })).stop(),
+    ),
+  )
+  return gatewayOf(loaded, load, options)
 }

@@ -3,19 +3,19 @@ import type { OpenedDatabase } from '../services/database/index.ts'
 
 /** A database that is opened when it is first used, so that commands which only look do not open it. */
 export class LazyDatabase implements Database {
-  readonly #open: () => Promise<OpenedDatabase>
+  readonly #open: (signal: AbortSignal) => Promise<OpenedDatabase>
+  readonly #opening = new AbortController()
   #opened: Promise<OpenedDatabase> | undefined
+  #isOpening = false
 
-  constructor(open: () => Promise<OpenedDatabase>) {
+  /** @param open gives up when its signal aborts: making an embedded database takes seconds */
+  constructor(open: (signal: AbortSignal) => Promise<OpenedDatabase>) {
     this.#open = open
   }
 
   /** Opens it now. A failure is not remembered: the next use tries again. */
   opened(): Promise<OpenedDatabase> {
-    this.#opened ??= this.#open().catch((error: unknown) => {
-      this.#opened = undefined
-      throw error
-    })
+    this.#opened ??= this.#openNow()
     return this.#opened
   }
 
@@ -48,8 +48,26 @@ export class LazyDatabase implements Database {
     )
   }
 
+  /** If it is just being opened, gives that up, and opening it ever after. */
+  stopOpening(): void {
+    if (this.#isOpening) this.#opening.abort(new Error('the gateway is stopping'))
+  }
+
+  async #openNow(): Promise<OpenedDatabase> {
+    this.#isOpening = true
+    try {
+      return await this.#open(this.#opening.signal)
+    } catch (error) {
+      this.#opened = undefined
+      throw error
+    } finally {
+      this.#isOpening = false
+    }
+  }
+
   /** Closes it if it was opened. */
   async close(): Promise<void> {
+    this.stopOpening()
     const opened = await this.#opened?.catch(() => undefined)
     await opened?.close()
   }

@@ -8,6 +8,8 @@ export interface Part {
   readonly name: string
   /** Deadline of its start, where that of all is too short. */
   readonly startTimeoutMs?: number
+  /** The same for its stop. */
+  readonly stopTimeoutMs?: number
   start?(): Awaitable<void>
   stop?(): Awaitable<void>
 }
@@ -38,15 +40,20 @@ export function createLifecycle(parts: readonly Part[], options: LifecycleOption
   const { clock, logger, startTimeoutMs = 60_000, stopTimeoutMs = 10_000 } = options
   let started: Promise<void> | undefined
   let stopped: Promise<void> | undefined
+  // Nobody waits for a start whose part is being stopped already.
+  const stopping = Promise.withResolvers<never>()
+  stopping.promise.catch(() => undefined)
 
   async function startAll(): Promise<void> {
     for (const part of parts) {
-      if (stopped) throw new StartupError([{ path: part.name, message: 'the gateway was stopped while it started' }])
+      if (stopped) throw interrupted(part)
       if (!part.start) continue
       try {
-        await withDeadline(clock, part.startTimeoutMs ?? startTimeoutMs, () => part.start!())
+        await withDeadline(clock, part.startTimeoutMs ?? startTimeoutMs, () => part.start!(), stopping.promise)
       } catch (error) {
+        const isInterrupted = stopped !== undefined
         await stop()
+        if (isInterrupted) throw interrupted(part)
         if (error instanceof StartupError) throw error
         throw new StartupError([{ path: part.name, message: `start failed: ${firstLine(error)}` }], { cause: error })
       }
@@ -54,10 +61,11 @@ export function createLifecycle(parts: readonly Part[], options: LifecycleOption
   }
 
   async function stopAll(): Promise<void> {
+    stopping.reject(new Error('the gateway was stopped while it started'))
     for (const part of parts.toReversed()) {
       if (!part.stop) continue
       try {
-        await withDeadline(clock, stopTimeoutMs, () => part.stop!())
+        await withDeadline(clock, part.stopTimeoutMs ?? stopTimeoutMs, () => part.stop!())
       } catch (error) {
         logger.error({ part: part.name, error }, 'stop failed')
       }
@@ -76,4 +84,8 @@ export function createLifecycle(parts: readonly Part[], options: LifecycleOption
     },
     stop,
   }
+}
+
+function interrupted({ name }: Part): StartupError {
+  return new StartupError([{ path: name, message: 'the gateway was stopped while it started' }])
 }

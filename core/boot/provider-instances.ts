@@ -1,4 +1,4 @@
-import type { Clock, Logger, SafeFetch } from '../contract/plugin.ts'
+import type { Clock, Logger, ProviderSummary, SafeFetch } from '../contract/plugin.ts'
 import type { ProviderInstance } from '../pipeline/services.ts'
 import { firstLine } from '../services/problems.ts'
 import type { Problem } from '../services/problems.ts'
@@ -44,4 +44,14 @@ export async function setUpProviders(
     }
   }
   return { instances, problems }
+}
+
+/** What plugins may know of the instances. */
+export function providerSummaries(instances: ReadonlyMap<string, ProviderInstance>): Map<string, ProviderSummary> {
+  return new Map(
+    [...instances.values()].map(({ name, type, provider }) => [
+      name,
+      { name, type, ...(!provider.send && { baseUrl: provider.baseUrl }) },
+    ]),
+  )
 }

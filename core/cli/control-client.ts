@@ -8,7 +8,7 @@ export interface ControlAnswer {
 }
 
 /** A gateway that is busy stopping must not keep a command waiting for ever. */
-const timeoutMs = 30_000
+const defaultTimeoutMs = 30_000
 
 /** Sends one request over a control socket. Rejects if nobody answers there. */
 export function callControlSocket(
@@ -16,6 +16,7 @@ export function callControlSocket(
   method: string,
   path: string,
   body?: object,
+  timeoutMs = defaultTimeoutMs,
 ): Promise<ControlAnswer> {
   return new Promise((resolve, reject) => {
     const call = request(

@@ -1,27 +1,43 @@
 import { valueAt } from '../boot/config-path.ts'
-import { controlSocketPath, isListening } from '../boot/control-socket.ts'
-import { dataDirectory } from '../boot/data-directory.ts'
-import { StartupError } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import type { Command, Input } from './command.ts'
-import { configOption, list, text, UsageError } from './command.ts'
-import { callControlSocket } from './control-client.ts'
+import { configOption, UsageError } from './command.ts'
 import type { ControlAnswer } from './control-client.ts'
-import { gatewayOptions } from './gateway-options.ts'
+import { expectStatus, isMissingRoute, withGateway } from './gateway-call.ts'
+import type { Call } from './gateway-call.ts'
+import { creationBody, listQuery, rotationBody } from './key-requests.ts'
 import { table } from './table.ts'
 
 const resource = '/admin/v1/api-keys'
 
-type Call = (method: string, path: string, body?: object) => Promise<ControlAnswer>
+interface Verb {
+  /** Whether it works on one key, whose id follows it. */
+  readonly ofOne: boolean
+  readonly run: (call: Call, input: Input, id: string) => Promise<number>
+}
 
-/** `hadrian keys create | list | revoke`. */
+const verbs: Readonly<Record<string, Verb>> = {
+  create: { ofOne: false, run: (call, input) => create(call, creationBody(input), input) },
+  list: { ofOne: false, run: (call, input) => list(call, listQuery(input), input) },
+  show: { ofOne: true, run: show },
+  rotate: { ofOne: true, run: rotate },
+  revoke: { ofOne: true, run: revoke },
+}
+
+/** `hadrian keys create | list | show | rotate | revoke`. */
 export const keys: Command = {
   name: 'keys',
-  summary: 'Create, list and revoke API keys',
-  usage: ['keys create [options]', 'keys list [options]', 'keys revoke ID [options]'],
+  summary: 'Create, list, show, rotate and revoke API keys',
+  usage: [
+    'keys create [options]',
+    'keys list [options]',
+    'keys show ID [options]',
+    'keys rotate ID [options]',
+    'keys revoke ID [options]',
+  ],
   details:
-    'Works on the running gateway of this data directory, or on its database if none runs. "create" prints the key, and\n' +
-    'nothing else, to standard output; it cannot be shown again.',
+    'Works on the running gateway of this data directory, or on its database if none runs. "create" and "rotate" print\n' +
+    'the key, and nothing else, to standard output; it cannot be shown again.',
   options: {
     config: configOption,
     name: { type: 'string', short: 'n', value: 'NAME', description: 'create: name of the key' },
@@ -38,29 +54,63 @@ export const keys: Command = {
       description: 'create: model the key may use, or a prefix ending in * (may be repeated)',
     },
     expires: { type: 'string', value: 'TIME', description: 'create: ISO date, or a number with m, h or d from now' },
+    owner: {
+      type: 'string',
+      value: 'TYPE:ID',
+      description: 'create, list: whose key, such as project:ID; organization, team, user, service_account likewise',
+    },
+    ip: {
+      type: 'string',
+      multiple: true,
+      value: 'ADDRESS',
+      description: 'create: address or range the key may be used from (may be repeated)',
+    },
+    budget: {
+      type: 'string',
+      multiple: true,
+      value: 'PERIOD=DOLLARS',
+      description: 'create: money it may spend, such as monthly=100; daily, weekly, total likewise (may be repeated)',
+    },
+    limit: {
+      type: 'string',
+      multiple: true,
+      value: 'LIMIT=NUMBER',
+      description: 'create: traffic, such as requests_per_minute=60 or tokens_per_day=1000000 (may be repeated)',
+    },
+    active: { type: 'boolean', description: 'list: without revoked keys' },
+    grace: {
+      type: 'string',
+      value: 'TIME',
+      description: 'rotate: how long the key of until now goes on: a number with s, m, h or d (default 24h)',
+    },
     json: { type: 'boolean', description: 'Print JSON' },
   },
   words: { least: 0, most: 2 },
   async run(input) {
-    const [verb, id] = input.words
-    const verbs = ['create', 'list', 'revoke']
-    if (verb === undefined) throw new UsageError(`"keys" needs one of these words: ${verbs.join(', ')}`, 'keys')
-    if (!verbs.includes(verb)) {
-      const hint = didYouMean(verb, verbs)
-      throw new UsageError(`unknown command "keys ${verb}"${hint === undefined ? '' : `. ${hint}`}`, 'keys')
+    const [name, id] = input.words
+    const names = Object.keys(verbs)
+    if (name === undefined) throw new UsageError(`"keys" needs one of these words: ${names.join(', ')}`, 'keys')
+    const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined
+    if (!verb) {
+      const hint = didYouMean(name, names)
+      throw new UsageError(`unknown command "keys ${name}"${hint === undefined ? '' : `. ${hint}`}`, 'keys')
     }
-    if (verb === 'revoke' && id === undefined) throw new UsageError('"keys revoke" needs the id of a key', 'keys')
-    if (verb !== 'revoke' && id !== undefined) throw new UsageError(`too many words: "${id}" is not expected`, 'keys')
-    const creation = verb === 'create' ? creationOf(input) : undefined
-    return withGateway(input, async (call) => {
-      if (creation) return create(call, creation, input)
-      return verb === 'list' ? show(call, input) : revoke(call, id!, input)
-    })
+    if (verb.ofOne && id === undefined) throw new UsageError(`"keys ${name}" needs the id of a key`, 'keys')
+    if (!verb.ofOne && id !== undefined) throw new UsageError(`too many words: "${id}" is not expected`, 'keys')
+    checkOptions(input)
+    return withGateway(input, (call) => verb.run(call, input, id ?? ''))
   },
 }
 
+/** Before a gateway is started for the command: mistakes of typing cost no time. */
+function checkOptions(input: Input): void {
+  creationBody(input)
+  listQuery(input)
+  rotationBody(input)
+}
+
 async function create(call: Call, body: object, input: Input): Promise<number> {
-  const answer = expect(await call('POST', resource, body), 201)
+  const answer = expectStatus(await call('POST', resource, body), 201)
   if (input.options['json'] === true) input.print(JSON.stringify(answer, null, 2))
   else {
     input.say(`Created key ${field(answer, 'id')}. It cannot be shown again:`)
@@ -69,13 +119,11 @@ async function create(call: Call, body: object, input: Input): Promise<number> {
   return 0
 }
 
-async function show(call: Call, input: Input): Promise<number> {
+async function list(call: Call, query: Readonly<Record<string, string>>, input: Input): Promise<number> {
   const all: unknown[] = []
   for (let cursor: string | undefined = ''; cursor !== undefined;) {
-    const answer = expect(
-      await call('GET', `${resource}?limit=100${cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`}`),
-      200,
-    )
+    const parameters = new URLSearchParams({ limit: '100', ...query, ...(cursor !== '' && { cursor }) })
+    const answer = expectStatus(await call('GET', `${resource}?${parameters.toString()}`), 200)
     const page = valueAt(answer, ['data'])
     all.push(...(Array.isArray(page) ? page : []))
     const next = valueAt(answer, ['pagination', 'next_cursor'])
@@ -100,77 +148,57 @@ async function show(call: Call, input: Input): Promise<number> {
   return 0
 }
 
-async function revoke(call: Call, id: string, input: Input): Promise<number> {
-  const answer = await call('DELETE', `${resource}/${encodeURIComponent(id)}`)
-  if (answer.status === 404 && field(answer.body, 'error') !== '' && !isMissingRoute(answer)) {
-    input.say(`There is no key "${id}". "hadrian keys list" shows them.`)
-    return 1
+async function show(call: Call, input: Input, id: string): Promise<number> {
+  const answer = await call('GET', pathOf(id))
+  if (isUnknown(answer)) return sayUnknown(id, input)
+  const key = expectStatus(answer, 200)
+  if (input.options['json'] === true) input.print(JSON.stringify(key, null, 2))
+  else {
+    const names = typeof key === 'object' && key !== null ? Object.keys(key) : []
+    const shown = names.filter((name) => field(key, name) !== '' && field(key, name) !== '[]')
+    input.print(
+      table(
+        ['FIELD', 'VALUE'],
+        shown.map((name) => [name, field(key, name)]),
+      ),
+    )
   }
-  expect(answer, 200)
+  return 0
+}
+
+async function rotate(call: Call, input: Input, id: string): Promise<number> {
+  const answer = await call('POST', `${pathOf(id)}/rotate`, rotationBody(input))
+  if (isUnknown(answer)) return sayUnknown(id, input)
+  const rotated = expectStatus(answer, 201)
+  if (input.options['json'] === true) input.print(JSON.stringify(rotated, null, 2))
+  else {
+    const previous = valueAt(rotated, ['previous_keys'])
+    const until = Array.isArray(previous) ? field(previous.at(-1), 'valid_until') : ''
+    input.say(`Rotated key ${id}. The key of until now works until ${day(until)}. The new one cannot be shown again:`)
+    input.print(field(rotated, 'key'))
+  }
+  return 0
+}
+
+async function revoke(call: Call, input: Input, id: string): Promise<number> {
+  const answer = await call('DELETE', pathOf(id))
+  if (isUnknown(answer)) return sayUnknown(id, input)
+  expectStatus(answer, 200)
   input.say(`Revoked key ${id}.`)
   return 0
 }
 
-/** What a request to make a key says, checked as far as a typing mistake goes. */
-function creationOf({ options }: Input): object {
-  const expires = text(options, 'expires')
-  const scopes = list(options, 'scope')
-  const models = list(options, 'model')
-  const name = text(options, 'name')
-  return {
-    ...(name !== undefined && { name }),
-    ...(scopes.length > 0 && { scopes }),
-    ...(models.length > 0 && { allowed_models: models }),
-    ...(expires !== undefined && { expires_at: expiry(expires) }),
-  }
+function pathOf(id: string): string {
+  return `${resource}/${encodeURIComponent(id)}`
 }
 
-const unitsMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-function expiry(value: string): string {
-  const relative = /^(\d+)([mhd])$/.exec(value)
-  const at = relative ? new Date(Date.now() + Number(relative[1]) * unitsMs[relative[2]!]!) : new Date(value)
-  if (Number.isNaN(at.getTime()))
-    throw new UsageError(`"${value}" is no time: write for instance 2030-01-31 or 90d`, 'keys')
-  return at.toISOString()
+function isUnknown(answer: ControlAnswer): boolean {
+  return answer.status === 404 && field(answer.body, 'error') !== '' && !isMissingRoute(answer)
 }
 
-/** Runs `work` against the running gateway, or against one that is started for it alone and does not listen. */
-async function withGateway(input: Input, work: (call: Call) => Promise<number>): Promise<number> {
-  const directory = dataDirectory(undefined, input.environment)
-  const socket = controlSocketPath(directory)
-  const call: Call = (method, path, body) => callControlSocket(socket, method, path, body)
-  if (await isListening(socket)) return work(call)
-  const { createGateway } = await import('../boot/gateway.ts')
-  const gateway = await createGateway({
-    ...gatewayOptions(input),
-    environment: { ...input.environment, HADRIAN_LOG_LEVEL: input.environment['HADRIAN_LOG_LEVEL'] || 'warn' },
-    dataDirectory: directory,
-  })
-  try {
-    await gateway.start({ listen: false, control: true })
-    return await work(call)
-  } finally {
-    await gateway.stop()
-  }
-}
-
-/** The body of an answer with the status that means success. */
-function expect(answer: ControlAnswer, status: number): unknown {
-  if (answer.status === status || (answer.status >= 200 && answer.status < 300)) return answer.body
-  if (isMissingRoute(answer))
-    throw new StartupError([
-      { path: 'plugins.auth', message: 'this gateway has no API keys: the plugin "auth" is off' },
-    ])
-  const message = valueAt(answer.body, ['error', 'message'])
-  throw new StartupError([
-    { path: '', message: typeof message === 'string' ? message : `the gateway answered with status ${answer.status}` },
-  ])
-}
-
-function isMissingRoute({ status, body }: ControlAnswer): boolean {
-  const message = valueAt(body, ['error', 'message'])
-  return status === 404 && typeof message === 'string' && message.startsWith('No such path')
+function sayUnknown(id: string, input: Input): number {
+  input.say(`There is no key "${id}". "hadrian keys list" shows them.`)
+  return 1
 }
 
 /** A field as text, empty if it is not there. */

@@ -2,6 +2,7 @@ import type { Gateway } from '../boot/gateway.ts'
 import type { Command, Input } from './command.ts'
 import { configOption } from './command.ts'
 import { gatewayOptions } from './gateway-options.ts'
+import { listenToSignals } from './signals.ts'
 import { releaseStartupMemory } from './startup-memory.ts'
 
 /** What a plugin provides as `bootstrap-key`: a way in for an operator who has none yet. */
@@ -9,9 +10,6 @@ export interface BootstrapKey {
   /** Makes a key if there is none at all. Resolves to its secret, only that first time. */
   createFirstKey(): Promise<string | undefined>
 }
-
-/** One press of Ctrl-C may arrive several times, through the terminal, npm and the launcher. */
-const sameSignalMs = 300
 
 /** `hadrian serve`, which is also what `hadrian` alone does. */
 export const serve: Command = {
@@ -21,15 +19,18 @@ export const serve: Command = {
   details:
     'Starts the gateway. Without a config file it listens on 127.0.0.1:8080, uses an embedded database in the data\n' +
     'directory, the default plugins, and every provider whose key is in the environment. The first start prints an API\n' +
-    'key, once. SIGTERM and Ctrl-C let open requests end; a second one ends at once.',
+    'key, once. SIGTERM and Ctrl-C let open requests end; a second one ends at once. SIGHUP reads the config again, as\n' +
+    '"hadrian reload" does.',
   options: { config: configOption },
   words: { least: 0, most: 0 },
   async run(input) {
     const { createGateway } = await import('../boot/gateway.ts')
-    const stopping = signalled(input)
+    const { stopping, onReload } = listenToSignals(input)
     const gateway = await createGateway({ ...gatewayOptions(input), onProgress: (step) => input.print(`${step} ...`) })
     for (const warning of gateway.plan.warnings) gateway.logger.warn({}, warning)
     guardProcess(gateway)
+    // What comes of it stands in the log.
+    onReload(() => void gateway.reload().catch(() => undefined))
     const started = gateway.start({ control: true })
     try {
       const first = await Promise.race([started, stopping])
@@ -45,25 +46,6 @@ export const serve: Command = {
     }
     return 0
   },
-}
-
-/** Resolves at the first signal to stop; a second one ends the process at once. */
-function signalled({ say }: Input): Promise<'signalled'> {
-  return new Promise((resolve) => {
-    let firstAt: number | undefined
-    const onSignal = (signal: NodeJS.Signals): void => {
-      const now = performance.now()
-      if (firstAt === undefined) {
-        firstAt = now
-        say('Stopping: waiting for open requests. Once more to stop at once.')
-        resolve('signalled')
-      } else if (now - firstAt > sameSignalMs) process.exit(signal === 'SIGINT' ? 130 : 143)
-    }
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal)
-    // The launcher is gone without a word: nobody else would ever stop this process.
-    process.once('disconnect', () => onSignal('SIGTERM'))
-    process.channel?.unref()
-  })
 }
 
 /** A stray failure of one plugin must not take everybody's requests down. */

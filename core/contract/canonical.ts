@@ -241,10 +241,14 @@ export interface Usage {
   readonly cachedInputTokens?: number
   /** Part of `inputTokens` that was written to the provider's prompt cache. */
   readonly cacheWriteTokens?: number
+  /** Part of `cacheWriteTokens` that was written for an hour. */
+  readonly cacheWrite1hTokens?: number
   /** Part of `outputTokens`. */
   readonly reasoningTokens?: number
   readonly audioInputTokens?: number
   readonly audioOutputTokens?: number
+  /** Images of the request. Set by the kernel. */
+  readonly images?: number
   /** What the provider itself says the call cost, in micro-dollars. */
   readonly reportedCostMicros?: number
   /** The price by the gateway's catalog, in micro-dollars; absent while no price is known. Set by the kernel. */

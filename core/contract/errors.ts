@@ -117,6 +117,11 @@ export const errorCodes = {
     meaning: 'No upstream can take the request at the moment.',
     remedy: 'Wait `details.retry_after_secs` seconds.',
   },
+  database_unavailable: {
+    status: 503,
+    meaning: 'The database, which this needs, cannot be reached.',
+    remedy: 'Try again. After a change, look first whether it was made.',
+  },
   shutting_down: {
     status: 503,
     meaning: 'The gateway is stopping.',
@@ -153,8 +158,9 @@ const brand: unique symbol = Symbol.for('hadrian.GatewayError')
 
 /**
  * A failure that a client may see. Throw one from a hook to refuse the exchange; anything else that is thrown becomes
- * `internal_error` 500, and its text goes to the log only. Branded by a global symbol, so that two copies of this
- * package in one process recognise each other's errors: test with {@link isGatewayError}, never with `instanceof`.
+ * `internal_error` 500, and where the database is away `database_unavailable` 503; its text goes to the log only.
+ * Branded by a global symbol, so that two copies of this package in one process recognise each other's errors: test with
+ * {@link isGatewayError}, never with `instanceof`.
  */
 export class GatewayError extends Error {
   readonly code: ErrorCode
@@ -187,9 +193,15 @@ export function isGatewayError(value: unknown): value is GatewayError {
   return typeof value === 'object' && value !== null && brand in value
 }
 
-/** What was thrown as a {@link GatewayError}; anything else becomes `internal_error` 500, with itself as the cause. */
+/**
+ * What was thrown as a {@link GatewayError}: the failure of a database that is away becomes `database_unavailable` 503,
+ * anything else `internal_error` 500, with itself as the cause.
+ */
 export function asGatewayError(thrown: unknown): GatewayError {
-  return isGatewayError(thrown) ? thrown : gatewayError('internal_error', 'Internal error', { cause: thrown })
+  if (isGatewayError(thrown)) return thrown
+  return (thrown as { code?: unknown } | null | undefined)?.code === 'database_unavailable'
+    ? gatewayError('database_unavailable', 'The database cannot be reached at the moment', { cause: thrown })
+    : gatewayError('internal_error', 'Internal error', { cause: thrown })
 }
 
 /** A {@link GatewayError} with the status its code has in the table. */

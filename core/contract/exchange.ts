@@ -2,18 +2,31 @@
 
 import type { Dialect, GenerateRequest, JsonObject, Operation, StreamEvent, Usage, Warning } from './canonical.ts'
 import type { GatewayError } from './errors.ts'
+import type { Limits } from './limits.ts'
 import type { Target } from './provider.ts'
 import type { Awaitable } from './services.ts'
 import type { StateKey } from './state.ts'
 
-/** Who is calling. Made by an `authenticate` hook through `call.identify`. */
-export interface Principal {
-  /** Stable id of the credential: what limits, budgets and logs count by. */
+/** Somebody a principal belongs to, whose limits hold for all its principals together. */
+export interface Owner extends Limits {
+  /** `organization`, `team`, `project`, `user` or `service_account`; another authentication plugin may have others. */
+  readonly kind: string
+  readonly id: string
+  /** Shown to people. */
+  readonly name?: string
+}
+
+/**
+ * Who is calling. Made by an `authenticate` hook through `call.identify`. Its own limits hold beside those of its owners:
+ * the tightest refuses.
+ */
+export interface Principal extends Limits {
+  /** Stable id of the credential: what limits, budgets and logs count by. Outlives a rotation of the secret. */
   readonly id: string
   /** Shown to people: a key's name. Never the secret. */
   readonly name?: string
   /** Owners from the nearest up: project, team, organization. */
-  readonly owners?: readonly { readonly kind: string; readonly id: string }[]
+  readonly owners?: readonly Owner[]
   /** What the caller may do: `chat`, `embeddings`, `models`, `admin`, ... Absent: everything but `admin`. */
   readonly scopes?: readonly string[]
   /** Model names and `prefix*` patterns. Absent: every model. The kernel enforces it on every candidate and attempt. */
@@ -70,7 +83,11 @@ export interface Reply {
   readonly headers: Readonly<Record<string, string>>
   /** Model output, to be consumed once. */
   readonly events?: AsyncIterable<StreamEvent>
-  /** JSON value, or text or bytes if `headers` names a content type. */
+  /**
+   * JSON value, or text or bytes if `headers` names a content type. An `AsyncIterable<string>` (of a route, with a content
+   * type) is written as fast as the client reads, and left when the client goes; what it throws breaks the answer off, so
+   * that nobody takes a part for the whole.
+   */
   readonly body?: unknown
 }
 
@@ -119,6 +136,8 @@ export interface Exchange {
   /** Input tokens of the request as it is now, by the rule of thumb of four characters each. Only counts: keeps byte passthrough. */
   estimateInputTokens(): number
   readonly principal: Principal
+  /** Ids of the plugins with params that take part in this exchange: applied always, or named by the client. */
+  readonly requestPlugins: readonly string[]
   /** What may be tried, in order. A `route` hook may assign a reordered or shorter list; nothing can be added that the principal may not use. */
   targets: readonly Target[]
   /** Takes a target off the list and records who did it, for `routing_error` and `hadrian_metadata`. */
@@ -171,6 +190,13 @@ export interface BillableCall {
   readonly targets: readonly Target[]
   /** Estimated input in tokens. */
   readonly inputTokens: number
+  /**
+   * Input tokens that no tokenizer exceeds: one for each byte of text, and what the largest known images and files of
+   * their size cost. For whoever must not be surprised by the bill.
+   */
+  readonly inputTokensCeiling: number
+  /** Images of the request, for prices per image. */
+  readonly images: number
   /** Output ceiling in tokens: the client's, or the largest of the targets; undefined if none is known. */
   readonly outputTokens: number | undefined
   /** Lowers the output ceiling of this call, with a warning to the client. */

@@ -54,13 +54,37 @@ export interface ModelInfo {
 }
 
 /** Micro-dollars per million tokens, which is dollars per token times 10^12: $2.50 per million is 2,500,000. */
-export interface ModelPrices {
+export interface TokenPrices {
   readonly input: number
   readonly output: number
+  /** Input read from the provider's prompt cache. Default: as `input`. */
   readonly cachedInput?: number
+  /** Input written to the provider's prompt cache. Default: as `input`. */
   readonly cacheWrite?: number
+  /** Input written to the provider's prompt cache for an hour. Default: as `cacheWrite`. */
+  readonly cacheWrite1h?: number
+  /** Output spent on thinking. Default: as `output`. */
+  readonly reasoning?: number
+  /** Default: as `input`. */
+  readonly audioInput?: number
+  /** Default: as `output`. */
+  readonly audioOutput?: number
+}
+
+/** Prices of calls with a long input. */
+export interface PriceTier extends TokenPrices {
+  /** The tier prices every token of a call whose input has more tokens than this. */
+  readonly aboveInputTokens: number
+}
+
+/** What the calls of a model cost. */
+export interface ModelPrices extends TokenPrices {
   /** Micro-dollars per request. */
   readonly request?: number
+  /** Micro-dollars per image of the request, beside the tokens it counts. */
+  readonly image?: number
+  /** In rising order of `aboveInputTokens`. */
+  readonly tiers?: readonly PriceTier[]
 }
 
 /** What a provider can do, as data. Model by model differences belong in the catalog. */

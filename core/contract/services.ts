@@ -3,7 +3,7 @@
 import type { Meter, Tracer } from '@opentelemetry/api'
 import type { Dialect, JsonObject, Operation, Usage } from './canonical.ts'
 import type { Outcome, Principal } from './exchange.ts'
-import type { ModelInfo, Target } from './provider.ts'
+import type { ModelInfo, ModelPrices, Target } from './provider.ts'
 
 /** A value, or a promise of it. */
 export type Awaitable<T> = T | Promise<T>
@@ -36,7 +36,8 @@ export interface Queryable {
 
 /**
  * The shared PostgreSQL, embedded or not. Never call it on the path of a request: cache what a request needs and write
- * in batches.
+ * in batches. While it cannot be reached, everything rejects with an error whose `code` is `database_unavailable`, which
+ * a route may let through: the client sees 503.
  */
 export interface Database extends Queryable {
   /** Runs `work` in one transaction: committed when it resolves, rolled back when it throws. */
@@ -91,6 +92,16 @@ export interface FetchOptions {
  */
 export type SafeFetch = (url: string, options?: FetchOptions) => Promise<FetchedResource>
 
+/** A provider instance, as plugins may know it: without its credentials. */
+export interface ProviderSummary {
+  /** Name of the instance, the prefix of its models. */
+  readonly name: string
+  /** Name of the package. */
+  readonly type: string
+  /** Where the upstream is; absent for a transport of its own. */
+  readonly baseUrl?: string
+}
+
 /** What the gateway knows about models. */
 export interface Catalog {
   /** Models that this principal may use, as `GET /api/v1/models` lists them. */
@@ -99,9 +110,78 @@ export interface Catalog {
   resolve(name: string): readonly Target[]
   /** Known names that are spelled like this one, nearest first, at most five. */
   suggestions(name: string): readonly string[]
+  /** The provider instances. */
+  readonly providers: readonly ProviderSummary[]
+  /** What calls of a target cost; undefined while no price is known. */
+  prices(target: Target): ModelPrices | undefined
   /** The price of a usage at a target, in micro-dollars; undefined while no price is known. */
   price(target: Target, usage: Usage): number | undefined
+  /**
+   * The most a call can cost at a target, in micro-dollars, whatever part of its input is cached or written and of its
+   * output is reasoning; undefined while no price is known.
+   */
+  priceCeiling(
+    target: Target,
+    call: { readonly inputTokens: number; readonly outputTokens: number; readonly images?: number },
+  ): number | undefined
 }
+
+/**
+ * Prices from elsewhere than the config. The catalog asks the service `price-book`, if a plugin provides it, for every
+ * price: on the path of a request, so from memory.
+ */
+export interface PriceBook {
+  /** Prices of a target, whose own (`target.info.prices`, from the config) it may prefer; undefined while unknown. */
+  prices(target: Target): ModelPrices | undefined
+  /** Every price that a call which begins now may end with, where time alone changes it. Absent: that of `prices`. */
+  pricesAhead?(target: Target): readonly ModelPrices[]
+  /** Whether what an upstream says a call cost is charged in place of tokens times prices. */
+  readonly honoursReportedCost: boolean
+}
+
+/** A record in the {@link Journal}, until it is released. */
+export interface JournalEntry {
+  readonly record: JsonObject
+}
+
+/** A plugin's part of the {@link Journal}. */
+export interface JournalChannel {
+  /**
+   * What earlier processes appended and did not release, oldest first, as far as each was written. Release each when it
+   * is dealt with. A process that died may have dealt with some already, so dealing with one again must change nothing.
+   */
+  readonly left: readonly JournalEntry[]
+  /**
+   * Appends a record. It is written with all others of this turn of the event loop. Costs about a microsecond.
+   * @throws RangeError if the record is longer than 4 Mi characters of JSON
+   * @throws Error if too many wait for a disk that takes nothing
+   */
+  append(record: JsonObject): JournalEntry
+  /**
+   * Resolves when everything appended so far is written: it then survives the death of the process, and a loss of power
+   * as the operator chose. Resolves at once if it is written already. Rejected while the disk takes nothing, which is
+   * tried again every second; release what you then do not go on with, else it is written when it can be.
+   */
+  written(): Promise<void>
+  /** The record is not needed any more: what it says is in the database. */
+  release(entry: JournalEntry): void
+}
+
+/**
+ * An append-only file for what must outlive the process before the database has it. Kept in the data directory, also of
+ * a gateway with a database elsewhere; a reload of the config does not touch it.
+ */
+export interface Journal {
+  /** Opens the plugin's channel, in `start` or later. Opening it again, after a reload, returns the same. */
+  open(name: string): Promise<JournalChannel>
+}
+
+/**
+ * Keeps a value alive across reloads of the config: the first call makes it, a later one with the same name returns it,
+ * also in the setup of a plugin's next generation. For counters and leases; everything else is made anew. Its `close`, if
+ * it has such a method, is called when the gateway stops, after all plugins have stopped and before the database closes.
+ */
+export type Retain = <T extends object>(name: string, create: () => T) => T
 
 /** A request for the `run` service: a body in a client dialect, as an HTTP client would send it. */
 export interface RunRequest {
@@ -140,6 +220,8 @@ export interface Services {
   readonly catalog: Catalog
   readonly fetch: SafeFetch
   readonly run: Run
+  readonly journal: Journal
+  readonly retain: Retain
   readonly meter: Meter
   readonly tracer: Tracer
   readonly [service: string]: unknown

@@ -1,20 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { STATUS_CODES } from 'node:http'
-import type { Duplex } from 'node:stream'
+import type { Span } from '@opentelemetry/api'
 import { Router } from '@koa/router'
 import Koa from 'koa'
-import { asGatewayError, errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
+import { gatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
-import type { Logger, Principal, Reply, Route } from '../contract/plugin.ts'
-import { hasScope } from '../services/access.ts'
+import type { Route } from '../contract/plugin.ts'
 import type { Pipeline } from '../pipeline/run.ts'
 import type { ClientAddress } from './address.ts'
 import { asObject } from './body.ts'
-import { refuseConnection } from './client-error.ts'
-import { HttpCall, authenticate, receive, requestIdOf } from './inbound.ts'
+import { httpError, logRefusal, methodNotAllowed, sendError } from './failures.ts'
+import { identify } from './identify.ts'
+import { HttpCall, requestIdOf } from './inbound.ts'
+import { OpenRequests } from './open-requests.ts'
 import { apiPrefixes, modelRoutes } from './routes.ts'
 import type { ModelRoute } from './routes.ts'
-import { sendBody, sendReply, sendResult } from './send.ts'
+import { sendReply, sendResult } from './send.ts'
 
 /** What {@link createApp} makes the HTTP shell of. */
 export interface AppOptions {
@@ -25,23 +25,19 @@ export interface AppOptions {
   readonly allowAnonymous: boolean
   readonly keepAliveIntervalMs: number
   readonly clientAddress: ClientAddress
+  /** True: whatever comes over connections that are still open is answered with 503. */
+  readonly isStopping: () => boolean
 }
 
-/** What the server calls for whatever comes in. */
+/** The HTTP shell of one config. */
 export interface App {
   /** For the public port. */
   readonly callback: (request: IncomingMessage, response: ServerResponse) => void
   /** For the control socket: whoever can open it is an administrator. */
   readonly localCallback: (request: IncomingMessage, response: ServerResponse) => void
-  /** For bytes that are no HTTP. */
-  readonly clientError: (error: Error, socket: Duplex) => void
-  /** Answers 503 to whatever comes from now on over connections that are still open. */
-  refuseNewWork(): void
+  /** The requests it is answering. */
+  readonly open: OpenRequests
 }
-
-/** Who calls over the control socket. */
-const localAdministrator: Principal = { id: 'local', name: 'local administrator', scopes: ['admin', 'models', 'chat'] }
-const anonymous: Principal = { id: 'anonymous' }
 
 /**
  * The HTTP shell: trace and error boundary, then the exact paths of model calls, then the router. Everything behind it is
@@ -51,7 +47,7 @@ export function createApp(options: AppOptions): App {
   const { pipeline } = options
   const { telemetry, logger } = pipeline.services
   const local = new WeakSet<IncomingMessage>()
-  let refusing = false
+  const open = new OpenRequests()
 
   const modelPaths = new Map<string, ModelRoute>()
   for (const route of modelRoutes) for (const prefix of apiPrefixes) modelPaths.set(prefix + route.path, route)
@@ -79,7 +75,8 @@ export function createApp(options: AppOptions): App {
     context.state['span'] = span
     let failure: GatewayError | undefined
     try {
-      if (refusing) throw gatewayError('shutting_down', 'The gateway is stopping', { headers: { connection: 'close' } })
+      if (options.isStopping())
+        throw gatewayError('shutting_down', 'The gateway is stopping', { headers: { connection: 'close' } })
       if (request.headers.host === undefined && request.httpVersion === '1.1')
         throw gatewayError('invalid_request_error', 'The request has no Host header')
       if (path === undefined) throw gatewayError('invalid_request_error', 'The target of the request is no valid URL')
@@ -110,9 +107,8 @@ export function createApp(options: AppOptions): App {
   // What reaches Koa's own handler are sockets that broke under an answer: clients that left, who are settled already.
   koa.on('error', (error: unknown) => logger.debug({ error }, 'connection broken'))
   const callback = koa.callback()
-  const answers = new WeakMap<Duplex, ServerResponse>()
   const handle: App['callback'] = (request, response) => {
-    answers.set(request.socket, response)
+    open.add(request, response)
     void callback(request, response)
   }
 
@@ -122,10 +118,7 @@ export function createApp(options: AppOptions): App {
       local.add(request)
       handle(request, response)
     },
-    clientError: (error, socket) => refuseConnection(error, socket, answers.get(socket)),
-    refuseNewWork: () => {
-      refusing = true
-    },
+    open,
   }
 }
 
@@ -141,9 +134,9 @@ async function runModelCall(
   const requestId = context.state['requestId'] as string
   const call = openCall(options, context, {})
   const headers = { 'x-request-id': requestId }
-  const early = await identify(options, call, context, local, route.scope)
+  const early = await identify(options, call, callerOf(context, local), route.scope)
   if (early) {
-    sendReply(context.res, early, headers)
+    await sendReply(context.res, early, headers)
     return
   }
   const { bytes, value } = await call.modelBody()
@@ -172,9 +165,13 @@ async function runRoute(
 ): Promise<void> {
   context.state['route'] = route.path
   const call = openCall(options, context, (context.params ?? {}) as Record<string, string>)
-  const early = route.scope === null ? undefined : await identify(options, call, context, local, route.scope)
+  const early = route.scope === null ? undefined : await identify(options, call, callerOf(context, local), route.scope)
   const reply = early ?? (await route.handle(call, call.principal))
-  sendReply(context.res, reply, { 'x-request-id': context.state['requestId'] as string })
+  await sendReply(context.res, reply, { 'x-request-id': context.state['requestId'] as string })
+}
+
+function callerOf(context: Koa.Context, local: WeakSet<IncomingMessage>): { isLocal: boolean; span: Span | undefined } {
+  return { isLocal: local.has(context.req), span: context.state['span'] as Span | undefined }
 }
 
 function openCall(options: AppOptions, context: Koa.Context, params: Readonly<Record<string, string>>): HttpCall {
@@ -190,58 +187,6 @@ function openCall(options: AppOptions, context: Koa.Context, params: Readonly<Re
   })
 }
 
-/**
- * Finds out who is calling and whether the endpoint is theirs to call. Nobody known is nobody let in, whatever plugins run.
- *
- * @returns the reply of a plugin that answers the call itself
- */
-async function identify(
-  options: AppOptions,
-  call: HttpCall,
-  context: Koa.Context,
-  local: WeakSet<IncomingMessage>,
-  scope: string,
-): Promise<Reply | undefined> {
-  const hookScope = { services: options.pipeline.services, span: context.state['span'] }
-  if (local.has(context.req)) call.identify(localAdministrator)
-  else {
-    const early = (await receive(call, hookScope)) ?? (await authenticate(call, hookScope))
-    if (early) return early
-  }
-  if (!call.principal) {
-    if (!options.allowAnonymous || scope === 'admin')
-      throw gatewayError('missing_credentials', whyUnknown(call, options), {
-        headers: { 'www-authenticate': 'Bearer' },
-      })
-    call.identify(anonymous)
-  }
-  if (!hasScope(call.principal!, scope))
-    throw gatewayError('insufficient_scope', `This key lacks the scope "${scope}"`, { details: { required: scope } })
-  return undefined
-}
-
-/** Why nobody is known: no credential at all, or one of a shape that no plugin took for its own. */
-function whyUnknown({ headers }: HttpCall, { pipeline }: AppOptions): string {
-  if (!headers['authorization'] && !headers['x-api-key'])
-    return 'No API key provided. Send "Authorization: Bearer <key>" or "X-API-Key: <key>"'
-  const hasKeys = pipeline.services.plan.steps.authenticate.some(({ plugin }) => plugin === 'auth')
-  return `The credential is not one this gateway knows${hasKeys ? '; its keys begin with gw_live_' : ''}`
-}
-
-/** The one log line of a request that became no exchange. The path and the headers may hold anything, so neither is in it. */
-function logRefusal(logger: Logger, context: Koa.Context, { status, code }: GatewayError): void {
-  const fields = {
-    request: context.state['requestId'] as string,
-    method: context.method,
-    route: (context.state['route'] as string | undefined) ?? 'other',
-    status,
-    error_code: code,
-  }
-  // Scanners ask for paths that do not exist all day.
-  if (status === 404 || status === 405) logger.debug(fields, 'request refused')
-  else logger.info(fields, 'request refused')
-}
-
 /** The path; undefined for a target that is no URL (`GET http://[`), where Koa throws. */
 function pathOf(context: Koa.Context): string | undefined {
   try {
@@ -249,24 +194,4 @@ function pathOf(context: Koa.Context): string | undefined {
   } catch {
     return undefined
   }
-}
-
-function methodNotAllowed(method: string, allowed: readonly string[]): GatewayError {
-  return gatewayError('method_not_allowed', `${method} is not allowed here; use ${allowed.join(' or ')}`, {
-    headers: { allow: allowed.join(', ') },
-  })
-}
-
-/** Koa's own errors (a path that cannot be decoded) keep their status if they are the client's fault. */
-function httpError(error: unknown): GatewayError {
-  if (isGatewayError(error)) return error
-  const { status } = error as { status?: unknown }
-  if (typeof status === 'number' && status >= 400 && status < 500)
-    return gatewayError('invalid_request_error', STATUS_CODES[status] ?? 'Bad Request', { cause: error })
-  return asGatewayError(error)
-}
-
-function sendError(response: ServerResponse, error: GatewayError, requestId: string): void {
-  const headers = { 'content-type': 'application/json; charset=utf-8', 'x-request-id': requestId, ...error.headers }
-  sendBody(response, error.status, headers, JSON.stringify({ error: errorBody(error, requestId) }))
 }

@@ -2,6 +2,7 @@ import type { Dialect, Operation } from '../contract/canonical.ts'
 import type { Catalog, ModelInfo, Reply, Route, RouteCall } from '../contract/plugin.ts'
 import { jsonReply } from '../contract/plugin.ts'
 import { gatewayError } from '../contract/errors.ts'
+import { pricesBody } from '../contract/prices.ts'
 import type { JsonObject } from '../contract/canonical.ts'
 
 /** An endpoint that runs an exchange. */
@@ -116,7 +117,6 @@ export function kernelRoutes(options: KernelRouteOptions): Route[] {
 
 /** A model in OpenAI's shape, and our fields. */
 function modelBody(model: ModelInfo & { readonly provider: string }): JsonObject {
-  const { prices } = model
   return {
     id: model.id,
     object: 'model',
@@ -129,15 +129,7 @@ function modelBody(model: ModelInfo & { readonly provider: string }): JsonObject
     ...(model.inputModalities && { input_modalities: model.inputModalities }),
     ...(model.outputModalities && { output_modalities: model.outputModalities }),
     ...(model.supportedParameters && { supported_parameters: model.supportedParameters }),
-    ...(prices && {
-      pricing: {
-        input_per_million: prices.input / 1_000_000,
-        output_per_million: prices.output / 1_000_000,
-        ...(prices.cachedInput !== undefined && { cached_input_per_million: prices.cachedInput / 1_000_000 }),
-        ...(prices.cacheWrite !== undefined && { cache_write_per_million: prices.cacheWrite / 1_000_000 }),
-        ...(prices.request !== undefined && { per_request: prices.request / 1_000_000 }),
-      },
-    }),
+    ...(model.prices && { pricing: pricesBody(model.prices) }),
   }
 }
 

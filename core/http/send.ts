@@ -16,16 +16,58 @@ export function sendBody(
   response.end(body)
 }
 
-/** Writes the reply of a plugin or of the kernel that is no model output. */
-export function sendReply(response: ServerResponse, reply: Reply, headers: Readonly<Record<string, string>>): void {
+/**
+ * Writes the reply of a plugin or of the kernel that is no model output.
+ *
+ * @returns a promise only for a body that comes in pieces: resolved when the last is handed over or the client is gone,
+ *   rejected with what the body threw, the connection then being broken
+ */
+export function sendReply(
+  response: ServerResponse,
+  reply: Reply,
+  headers: Readonly<Record<string, string>>,
+): Promise<void> | undefined {
   const { body } = reply
+  const all = lowerCased(reply.headers, { 'content-type': 'application/json; charset=utf-8', ...headers })
+  if (isIterable(body)) return sendPieces(response, reply.status, all, body)
   const raw = typeof body === 'string' || body instanceof Uint8Array
-  sendBody(
-    response,
-    reply.status,
-    lowerCased(reply.headers, { 'content-type': 'application/json; charset=utf-8', ...headers }),
-    raw ? body : JSON.stringify(body ?? {}),
-  )
+  sendBody(response, reply.status, all, raw ? body : JSON.stringify(body ?? {}))
+  return undefined
+}
+
+function isIterable(body: unknown): body is AsyncIterable<string> {
+  return typeof body === 'object' && body !== null && Symbol.asyncIterator in body
+}
+
+/** Writes pieces only as fast as the client reads them, and leaves them when the client goes. */
+async function sendPieces(
+  response: ServerResponse,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  pieces: AsyncIterable<string>,
+): Promise<void> {
+  const iterator = pieces[Symbol.asyncIterator]()
+  if (response.destroyed || response.req.method === 'HEAD') {
+    await iterator.return?.()
+    if (!response.destroyed) response.writeHead(status, headers).end()
+    return
+  }
+  const left = new Promise<void>((resolve) => void response.once('close', resolve))
+  response.writeHead(status, headers)
+  try {
+    for (;;) {
+      const { done, value } = await iterator.next()
+      if (done || response.destroyed) break
+      if (response.write(value)) continue
+      await Promise.race([left, new Promise<void>((resolve) => void response.once('drain', resolve))])
+      if (response.destroyed) break
+    }
+  } catch (error) {
+    response.destroy()
+    throw error
+  }
+  if (response.destroyed) await iterator.return?.()
+  else response.end()
 }
 
 /** Ours and then these, names in lower case, so that one of a plugin replaces ours instead of doubling it. */

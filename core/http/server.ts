@@ -2,8 +2,18 @@ import { createServer } from 'node:http'
 import type { Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { gatewayError } from '../contract/errors.ts'
-import type { Pipeline } from '../pipeline/run.ts'
-import type { App } from './app.ts'
+import type { GatewayError } from '../contract/errors.ts'
+import type { Front } from './front.ts'
+
+/** The exchanges that the server waits for before it ends. */
+export interface Exchanges {
+  /** Those that are not settled yet. */
+  readonly open: number
+  /** Resolves when none is open. */
+  idle(): Promise<void>
+  /** Ends every open one with this reason. */
+  abortAll(reason: GatewayError): void
+}
 
 /** How long aborted exchanges get to settle and to write their last words. */
 const lastWordsMs = 2_000
@@ -14,15 +24,15 @@ const pollMs = 20
 
 /** The listening side of the gateway: the public port, and the control socket. */
 export class HttpServer {
-  readonly #app: App
-  readonly #pipeline: Pipeline
+  readonly #front: Front
+  readonly #exchanges: Exchanges
   readonly #servers: Server[] = []
   readonly #sockets = new Set<Socket>()
   #draining = false
 
-  constructor(app: App, pipeline: Pipeline) {
-    this.#app = app
-    this.#pipeline = pipeline
+  constructor(front: Front, exchanges: Exchanges) {
+    this.#front = front
+    this.#exchanges = exchanges
   }
 
   /**
@@ -34,7 +44,7 @@ export class HttpServer {
     host: string,
     port: number,
   ): Promise<{ readonly host: string; readonly port: number; readonly url: string }> {
-    const server = await this.#open(this.#app.callback, (each) => each.listen(port, host))
+    const server = await this.#open(this.#front.callback, (each) => each.listen(port, host))
     const bound = (server.address() as AddressInfo).port
     const shown = host.includes(':') ? `[${host}]` : host
     return { host, port: bound, url: `http://${shown}:${bound}` }
@@ -42,21 +52,20 @@ export class HttpServer {
 
   /** Listens on a Unix socket, for the operator's own commands. */
   async listenLocal(path: string): Promise<void> {
-    await this.#open(this.#app.localCallback, (each) => each.listen(path))
+    await this.#open(this.#front.localCallback, (each) => each.listen(path))
   }
 
   /**
-   * Takes no new work, waits for open exchanges up to `timeoutMs`, aborts the rest with a typed error, and closes all
+   * Takes no new connections, waits for open exchanges up to `timeoutMs`, aborts the rest with a typed error, and closes all
    * connections when the last words are written. Safe to call twice.
    */
   async drain(timeoutMs: number): Promise<void> {
     this.#draining = true
-    this.#app.refuseNewWork()
     for (const server of this.#servers) server.close()
-    await this.#within(this.#pipeline.idle(), timeoutMs)
-    if (this.#pipeline.open > 0) {
-      this.#pipeline.abortAll(gatewayError('shutting_down', 'The gateway is stopping'))
-      await this.#within(this.#pipeline.idle(), lastWordsMs)
+    await this.#within(this.#exchanges.idle(), timeoutMs)
+    if (this.#exchanges.open > 0) {
+      this.#exchanges.abortAll(gatewayError('shutting_down', 'The gateway is stopping'))
+      await this.#within(this.#exchanges.idle(), lastWordsMs)
     }
     for (let waitedMs = 0; this.#sockets.size > 0 && waitedMs < lastWordsMs; waitedMs += pollMs) {
       // An answer that has just ended makes its connection idle, while its last bytes, or the answer to the next request,
@@ -68,7 +77,7 @@ export class HttpServer {
     for (const server of this.#servers) server.closeAllConnections()
   }
 
-  #open(callback: App['callback'], listen: (server: Server) => void): Promise<Server> {
+  #open(callback: Front['callback'], listen: (server: Server) => void): Promise<Server> {
     // The app refuses a missing Host itself, since the server would do it without a body.
     const server = createServer({ keepAliveTimeout: keepAliveTimeoutMs, requireHostHeader: false }, callback)
     server.on('checkExpectation', callback)
@@ -76,8 +85,8 @@ export class HttpServer {
       this.#sockets.add(socket)
       socket.on('close', () => this.#sockets.delete(socket))
     })
-    server.on('clientError', this.#app.clientError)
-    server.on('connect', (_request, socket) => this.#app.clientError(new Error('a proxy is asked for'), socket))
+    server.on('clientError', this.#front.clientError)
+    server.on('connect', (_request, socket) => this.#front.clientError(new Error('a proxy is asked for'), socket))
     return new Promise((resolve, reject) => {
       server.once('error', reject)
       server.once('listening', () => {

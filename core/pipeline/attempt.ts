@@ -5,6 +5,7 @@ import type { Attempt, AttemptRecord, Target } from '../contract/plugin.ts'
 import type { UpstreamRecord } from '../dialects/dialect.ts'
 import { Cancellation } from '../services/cancellation.ts'
 import type { ExchangeState } from './exchange.ts'
+import { imagesOf } from './images.ts'
 import type { ProviderReply } from './provider-reply.ts'
 import type { ProviderInstance } from './services.ts'
 import { openAnswer } from './answer.ts'
@@ -253,8 +254,11 @@ export class AttemptRun implements Attempt {
             outputTokens: Math.max(counted?.outputTokens ?? 0, Math.ceil(this.#outputCharacters / 4)),
             estimated: true,
           }
-    const costMicros = this.exchange.services.catalog.price(this.target, usage)
-    return costMicros === undefined ? usage : { ...usage, costMicros }
+    const { catalog } = this.exchange.services
+    const images = catalog.prices(this.target)?.image === undefined ? 0 : imagesOf(this.#request)
+    const priced = images > 0 ? { ...usage, images } : usage
+    const costMicros = catalog.price(this.target, priced)
+    return costMicros === undefined ? usage : { ...priced, costMicros }
   }
 
   #brokenOff(what: string): GatewayError {

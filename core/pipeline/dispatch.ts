@@ -9,6 +9,8 @@ import { mergeChoices } from './choices.ts'
 import type { ExchangeState } from './exchange.ts'
 import type { Step } from './plan.ts'
 import { callAround, callHook } from './hooks.ts'
+import { imagesOf } from './images.ts'
+import { inputTokensCeiling } from './input-ceiling.ts'
 
 /** Longest pause before the same target is tried again; an upstream that asks for more gets no second try from us. */
 const longestPauseMs = 2_000
@@ -73,6 +75,7 @@ class PendingCall implements BillableCall {
   readonly #asked: GenerateRequest
   #request: GenerateRequest
   #inputTokens: number | undefined
+  #inputTokensCeiling: number | undefined
 
   constructor(exchange: ExchangeState, request: GenerateRequest) {
     this.#exchange = exchange
@@ -96,6 +99,15 @@ class PendingCall implements BillableCall {
   get inputTokens(): number {
     this.#inputTokens ??= this.#exchange.estimateInputTokens(this.#request)
     return this.#inputTokens
+  }
+
+  get inputTokensCeiling(): number {
+    this.#inputTokensCeiling ??= inputTokensCeiling(this.#request)
+    return this.#inputTokensCeiling
+  }
+
+  get images(): number {
+    return imagesOf(this.#request)
   }
 
   get outputTokens(): number | undefined {

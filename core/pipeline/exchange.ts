@@ -51,6 +51,7 @@ export interface ExchangeInit {
 
 const nothing: Readonly<Record<string, unknown>> = {}
 const none: readonly never[] = []
+const noPlugins: readonly string[] = []
 
 /** Warnings kept for one exchange: a client can provoke one with every field, and each goes into log and metadata. */
 const mostWarnings = 100
@@ -148,6 +149,10 @@ export class ExchangeState implements Exchange {
       () => this.#request,
       (request) => this.edit(() => request),
     )
+  }
+
+  get requestPlugins(): readonly string[] {
+    return this.active.size === 0 ? noPlugins : [...this.active.keys()]
   }
 
   get targets(): readonly Target[] {

@@ -130,7 +130,8 @@ function report(exchange: ExchangeState, outcome: Outcome): void {
         ? exchange.warnings.map(({ code, param }) => (param ? `${code} ${param}` : code))
         : undefined,
   }
-  if (error && error.status >= 500 && error.code === 'internal_error') logger.error({ ...fields, error }, 'exchange')
+  if (error?.code === 'internal_error' || error?.code === 'database_unavailable')
+    logger.error({ ...fields, error }, 'exchange')
   else if (outcome.status === 'failed') logger.warn({ ...fields, ...failureFields(error) }, 'exchange')
   else logger.info(fields, 'exchange')
 }

@@ -1,8 +1,8 @@
-import type { Usage } from '../contract/canonical.ts'
 import { isGatewayError } from '../contract/errors.ts'
-import type { Catalog, Logger, Principal } from '../contract/plugin.ts'
-import type { ModelInfo, ModelPrices, Target } from '../contract/provider.ts'
+import type { Catalog, Logger, PriceBook, Principal, ProviderSummary } from '../contract/plugin.ts'
+import type { ModelInfo, Target } from '../contract/provider.ts'
 import { mayUse } from './access.ts'
+import { priceCeilingOf, priceOf } from './prices.ts'
 import { nearest } from './spelling.ts'
 
 /** An entry of `[models]` in the config. */
@@ -25,12 +25,14 @@ export interface ModelSource {
 /** What {@link createCatalog} makes a catalog of. */
 export interface CatalogOptions {
   readonly entries: readonly CatalogEntry[]
-  /** Names of the provider instances. */
-  readonly providers: ReadonlySet<string>
+  /** The provider instances by name. */
+  readonly providers: ReadonlyMap<string, ProviderSummary>
   /** The instance that serves bare model names. */
   readonly defaultProvider: string | undefined
   readonly lists: ModelSource
   readonly logger: Logger
+  /** The service `price-book`, asked for at every price: it is there when the plugins are set up, or never. */
+  readonly priceBook?: () => PriceBook | undefined
 }
 
 /** Different spellings of one name that client input could make us remember: bounded, oldest forgotten first. */
@@ -38,7 +40,7 @@ const rememberedNames = 10_000
 
 /** What the gateway knows about models, from config and from what providers say about themselves. */
 export function createCatalog(options: CatalogOptions): Catalog {
-  const { providers, defaultProvider, lists, logger } = options
+  const { providers, defaultProvider, lists, logger, priceBook = () => undefined } = options
   const entries = new Map<string, CatalogEntry>()
   for (const entry of options.entries) for (const name of [entry.name, ...entry.aliases]) entries.set(name, entry)
   const remembered = new Map<string, readonly Target[]>()
@@ -67,19 +69,35 @@ export function createCatalog(options: CatalogOptions): Catalog {
   const knownNames = (): Set<string> =>
     new Set([
       ...entries.keys(),
-      ...[...providers].flatMap((instance) => lists.known(instance).map(({ id }) => `${instance}/${id}`)),
+      ...[...providers.keys()].flatMap((instance) => lists.known(instance).map(({ id }) => `${instance}/${id}`)),
     ])
 
+  const resolve = (name: string): readonly Target[] => {
+    let targets = remembered.get(name)
+    if (!targets) {
+      targets = find(name)
+      if (remembered.size >= rememberedNames) remembered.delete(remembered.keys().next().value!)
+      remembered.set(name, targets)
+    }
+    return targets
+  }
+
+  const prices: Catalog['prices'] = (target) => {
+    const book = priceBook()
+    return book ? book.prices(target) : target.info?.prices
+  }
+
+  /** What is listed is what is charged, where a price book decides that. */
+  const withPrices = <M extends ModelInfo>(model: M): M => {
+    const [target] = priceBook() ? resolve(model.id) : []
+    const known = target && prices(target)
+    return known ? { ...model, prices: known } : model
+  }
+
   return {
-    resolve(name) {
-      let targets = remembered.get(name)
-      if (!targets) {
-        targets = find(name)
-        if (remembered.size >= rememberedNames) remembered.delete(remembered.keys().next().value!)
-        remembered.set(name, targets)
-      }
-      return targets
-    },
+    resolve,
+    providers: [...providers.values()],
+    prices,
 
     suggestions(name) {
       const known = knownNames()
@@ -88,12 +106,12 @@ export function createCatalog(options: CatalogOptions): Catalog {
       // A bare name may be right but for its provider.
       const withProvider = [...known].filter((each) => each.endsWith(`/${name}`))
       if (withProvider.length > 0) return withProvider.slice(0, 5)
-      return name.includes('/') ? [] : [...providers].map((instance) => `${instance}/${name}`).slice(0, 5)
+      return name.includes('/') ? [] : [...providers.keys()].map((instance) => `${instance}/${name}`).slice(0, 5)
     },
 
     async models(principal: Principal) {
       const listed = await Promise.all(
-        [...providers].map(async (instance) => {
+        [...providers.keys()].map(async (instance) => {
           const models = await lists.list(instance).catch((error: unknown) => {
             // An upstream that is down is no defect: its stack would say nothing, at every listing.
             const why = isGatewayError(error) ? { error_code: error.code, reason: error.message } : { error }
@@ -109,24 +127,21 @@ export function createCatalog(options: CatalogOptions): Catalog {
           const [target] = find(name)
           if (target) all.set(name, { ...all.get(target.name), ...entry.info, id: name, provider: target.provider })
         }
-      return [...all.values()].filter(({ id }) => mayUse(principal, { name: id, requested: id }))
+      return [...all.values()].filter(({ id }) => mayUse(principal, { name: id, requested: id })).map(withPrices)
     },
 
     price(target, usage) {
-      return target.info?.prices && priceOf(target.info.prices, usage)
+      const { reportedCostMicros } = usage
+      if (reportedCostMicros !== undefined && priceBook()?.honoursReportedCost) return reportedCostMicros
+      const known = prices(target)
+      return known && priceOf(known, usage)
+    },
+
+    priceCeiling(target, call) {
+      const ahead = priceBook()?.pricesAhead?.(target)
+      if (ahead && ahead.length > 0) return Math.max(...ahead.map((each) => priceCeilingOf(each, call)))
+      const known = prices(target)
+      return known && priceCeilingOf(known, call)
     },
   }
-}
-
-/** Micro-dollars for a usage, rounded up to a whole one. Cached and written input are priced apart where prices say so. */
-export function priceOf(prices: ModelPrices, usage: Usage): number {
-  const cached = usage.cachedInputTokens ?? 0
-  const written = usage.cacheWriteTokens ?? 0
-  const fresh = Math.max(0, usage.inputTokens - cached - written)
-  const perMillion =
-    fresh * prices.input +
-    cached * (prices.cachedInput ?? prices.input) +
-    written * (prices.cacheWrite ?? prices.input) +
-    usage.outputTokens * prices.output
-  return Math.ceil(perMillion / 1_000_000 + (prices.request ?? 0))
 }

@@ -21,8 +21,13 @@ export interface LoggerOptions {
   readonly secrets?: () => Iterable<string>
 }
 
+/** What can be changed while a logger and its children are in use. */
+export type LoggerSettings = Pick<LoggerOptions, 'level' | 'pretty'>
+
 /** The gateway's own logger. Plugins get a child of it as `Logger`. */
 export interface RootLogger extends Logger {
+  /** Changes it and all its children. Throws an `Error` for an unknown level. */
+  configure(settings: LoggerSettings): void
   /** A logger that adds these fields to each of its lines. */
   child(bindings: object): RootLogger
   /** Writes out what is still buffered. Call it before the process ends. */
@@ -107,13 +112,14 @@ export function createLogger(options: LoggerOptions): RootLogger {
   const redact = lineRedactor(options.secrets)
   const clean = (lines: string): string => {
     const safe = redact(lines)
-    return options.pretty ? safe.replaceAll(/.+\n/g, prettyLine) : safe
+    return pretty ? safe.replaceAll(/.+\n/g, prettyLine) : safe
   }
+  let pretty = options.pretty ?? false
   const { destination } = options
   const output = destination ? { write: (line: string) => destination.write(clean(line)) } : new LineBatch(clean)
   const logger = pino(
     {
-      level: options.level,
+      level: 'debug',
       base: null,
       messageKey: 'message',
       timestamp: isoTime,
@@ -122,14 +128,22 @@ export function createLogger(options: LoggerOptions): RootLogger {
     },
     output,
   )
-  return adapt(logger, () => {
-    const flushed = destination ?? output
-    if (!('flushSync' in flushed) || typeof flushed.flushSync !== 'function') return
-    try {
-      flushed.flushSync()
-    } catch {
-      // Nothing can be flushed before stderr is open; what was written then goes out at exit.
-    }
+  // Kept here and not in pino, whose children remember the level they were made with.
+  const threshold = { rank: rankOf(options.level) }
+  return adapt(logger, threshold, {
+    configure(settings) {
+      threshold.rank = rankOf(settings.level)
+      pretty = settings.pretty ?? false
+    },
+    flush() {
+      const flushed = destination ?? output
+      if (!('flushSync' in flushed) || typeof flushed.flushSync !== 'function') return
+      try {
+        flushed.flushSync()
+      } catch {
+        // Nothing can be flushed before stderr is open; what was written then goes out at exit.
+      }
+    },
   })
 }
 
@@ -146,14 +160,26 @@ function isoTime(): string {
   return lastTime
 }
 
-function adapt(logger: pino.Logger, flush: () => void): RootLogger {
+const levels: readonly string[] = ['debug', 'info', 'warn', 'error', 'silent']
+
+function rankOf(level: string): number {
+  const rank = levels.indexOf(level)
+  if (rank < 0) throw new Error(`unknown log level "${level}"; the levels are ${levels.join(', ')}`)
+  return rank
+}
+
+function adapt(
+  logger: pino.Logger,
+  threshold: { readonly rank: number },
+  root: Pick<RootLogger, 'configure' | 'flush'>,
+): RootLogger {
   return {
-    debug: (fields, message) => logger.debug(fields, message),
-    info: (fields, message) => logger.info(fields, message),
-    warn: (fields, message) => logger.warn(fields, message),
-    error: (fields, message) => logger.error(fields, message),
-    child: (bindings) => adapt(logger.child(bindings), flush),
-    flush,
+    debug: (fields, message) => void (threshold.rank <= 0 && logger.debug(fields, message)),
+    info: (fields, message) => void (threshold.rank <= 1 && logger.info(fields, message)),
+    warn: (fields, message) => void (threshold.rank <= 2 && logger.warn(fields, message)),
+    error: (fields, message) => void (threshold.rank <= 3 && logger.error(fields, message)),
+    child: (bindings) => adapt(logger.child(bindings), threshold, root),
+    ...root,
   }
 }
 

@@ -8,6 +8,8 @@ import { EventSplitter } from '../dialects/event-stream.ts'
 import { FakeClock } from './fake-clock.ts'
 import { fakeProvider } from './fake-provider.ts'
 import type { FakeProvider } from './fake-provider.ts'
+import { memoryJournal } from './memory-journal.ts'
+import type { MemoryJournal } from './memory-journal.ts'
 
 /** What {@link harness} boots. Everything has a default. */
 export interface HarnessOptions {
@@ -22,6 +24,8 @@ export interface HarnessOptions {
   /** Run the default plugins too. Off by default: they need a database. */
   readonly defaults?: boolean
   readonly database?: GatewayOverrides['database']
+  /** Default: one of its own. Pass the same to another harness for what this one leaves: after a stop, or a `crash`. */
+  readonly journal?: MemoryJournal
   /** False: set up and not started, as `hadrian plan` does it. Default true. */
   readonly start?: boolean
   /** Who calls; default a principal `tester` that may do everything. */
@@ -83,6 +87,7 @@ export interface Harness extends AsyncDisposable {
 export async function harness(options: HarnessOptions = {}): Promise<Harness> {
   const clock = new FakeClock()
   const provider = options.provider ?? fakeProvider()
+  const journal = (options.journal ?? memoryJournal()).process()
   const outcomes: Outcome[] = []
   const log: LogLine[] = []
   const plugins = (options.plugins ?? []).map((plugin): MemoryPlugin => ('setup' in plugin ? [plugin] : plugin))
@@ -101,6 +106,7 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
       clock,
       logger: recordingLogger(log),
       ...(options.database && { database: options.database }),
+      journal,
       plugins: [...plugins, [outcomeRecorder(outcomes)]],
       providers: [[provider.definition], ...(options.providers ?? [])],
     },
@@ -119,7 +125,7 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
       request.signal ?? new AbortController().signal,
     )
   }
-  const stop = (): Promise<void> => gateway.stop()
+  const stop = (): Promise<void> => gateway.stop().then(() => journal.end())
   return {
     gateway,
     clock,

@@ -7,23 +7,20 @@ import { knownScopes } from './scopes.ts'
 /** The service `bootstrap-key`: a way in for an operator who has none yet. */
 export interface BootstrapKey {
   /**
-   * Makes a key with every scope if there is no key at all; revoked ones count. Resolves to the key, to be shown once,
-   * for one caller of all instances on a database; to undefined for everybody else.
+   * Makes a key with every scope if there is no key at all (revoked ones count) and the config has none of its own.
+   * Resolves to the key, to be shown once, for one caller of all instances on a database; to undefined for everybody
+   * else.
    */
   createFirstKey(): Promise<string | undefined>
 }
 
-export function bootstrapKey(table: KeyTable, cache: KeyCache, clock: Clock): BootstrapKey {
+/** @param isNeeded whether the operator has no other way in */
+export function bootstrapKey(table: KeyTable, cache: KeyCache, clock: Clock, isNeeded: boolean): BootstrapKey {
   return {
     async createFirstKey() {
-      const content = {
-        name: 'first key',
-        scopes: [...knownScopes],
-        allowed_models: null,
-        expires_at: null,
-        created_by: null,
-      }
-      const { key, row } = issueKey(content, clock.now())
+      if (!isNeeded) return undefined
+      const settings = { name: 'first key', scopes: [...knownScopes] }
+      const { key, row } = issueKey({ settings, createdBy: null }, clock.now())
       const record = await table.insertFirst(row)
       if (!record) return undefined
       cache.add(record)

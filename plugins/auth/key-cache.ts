@@ -1,6 +1,6 @@
 import type { Clock, Database, Logger } from '@hadrian/core/plugin'
 import { KeyIndex } from './key-index.ts'
-import type { KnownKey } from './key-index.ts'
+import type { KnownKey, KnownSecret } from './known-key.ts'
 import { changesChannel } from './key-table.ts'
 import type { KeyIdentity, KeyTable } from './key-table.ts'
 
@@ -40,10 +40,13 @@ export class KeyCache {
     this.#options = options
   }
 
-  /** The key with this hash, if it is known and has not expired. */
-  find(hash: string): KnownKey | undefined {
-    const known = this.#index.get(hash)
-    return known !== undefined && known.expiresAtMs > this.#options.clock.now() ? known : undefined
+  /** The key with a secret of this hash, if it is known; it may be over. */
+  find(hash: string): KnownSecret | undefined {
+    return this.#index.get(hash)
+  }
+
+  byId(id: string): KnownKey | undefined {
+    return this.#index.byId(id)
   }
 
   /** Reads all keys. Throws if the database cannot be reached: without keys nobody could come in. */
@@ -67,9 +70,9 @@ export class KeyCache {
     await this.#working
   }
 
-  /** A key that was just made works at once. */
+  /** A key that was just made or changed here is so at once. */
   add(identity: KeyIdentity): void {
-    this.#forBoth((index) => index.set(identity))
+    this.#forBoth((index) => this.#set(index, identity))
     this.#note(identity.id)
   }
 
@@ -77,6 +80,14 @@ export class KeyCache {
   remove(id: string): void {
     this.#forBoth((index) => index.delete(id))
     this.#note(id)
+  }
+
+  #set(index: KeyIndex, identity: KeyIdentity): void {
+    try {
+      index.set(identity)
+    } catch (error) {
+      this.#options.logger.error({ key: identity.id, error }, 'an API key is not valid as it is stored; it is refused')
+    }
   }
 
   #forBoth(change: (index: KeyIndex) => void): void {
@@ -136,7 +147,7 @@ export class KeyCache {
         const identity = usable.get(id)
         if (!identity) this.#forBoth((index) => index.delete(id))
         // Changed once more while it was read: what was read may be old, and a key that was revoked must not come back.
-        else if (!this.#changed.has(id)) this.#forBoth((index) => index.set(identity))
+        else if (!this.#changed.has(id)) this.#forBoth((index) => this.#set(index, identity))
       }
     } catch (error) {
       for (const id of ids) this.#changed.add(id)
@@ -152,7 +163,7 @@ export class KeyCache {
     this.#next = next
     try {
       for await (const page of table.allUsable(new Date(clock.now()), pageSize)) {
-        for (const identity of page) next.set(identity)
+        for (const identity of page) this.#set(next, identity)
         // What was read may be old already, and a key that is revoked must not wait for the end of a long reading.
         if (this.#changed.size > 0) await this.#readChanged()
         if (this.#state === 'stopped') return

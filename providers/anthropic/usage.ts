@@ -15,6 +15,8 @@ export function mergeUsage(earlier: JsonObject, later: unknown): JsonObject {
 export function decodeUsage(native: JsonObject): Usage {
   const cachedInputTokens = count(native['cache_read_input_tokens'])
   const cacheWriteTokens = count(native['cache_creation_input_tokens'])
+  const written = native['cache_creation']
+  const cacheWrite1hTokens = isObject(written) ? count(written['ephemeral_1h_input_tokens']) : 0
   const details = native['output_tokens_details']
   const reasoningTokens = isObject(details) ? count(details['thinking_tokens']) : 0
   return {
@@ -22,6 +24,7 @@ export function decodeUsage(native: JsonObject): Usage {
     outputTokens: count(native['output_tokens']),
     cachedInputTokens,
     cacheWriteTokens,
+    ...(cacheWrite1hTokens > 0 && { cacheWrite1hTokens }),
     ...(reasoningTokens > 0 && { reasoningTokens }),
     native,
   }

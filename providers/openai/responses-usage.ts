@@ -21,7 +21,7 @@ export function decodeResponsesUsage(usage: JsonObject): Usage {
 }
 
 function count(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined
 }
 
 function micros(dollars: unknown): number | undefined {

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import * as fc from 'fast-check'
-import type { Catalog, JsonObject, ModelPrices, Usage } from '../../core/contract/plugin.ts'
+import type { Catalog, JsonObject } from '../../core/contract/plugin.ts'
 import { gatewayError } from '../../core/contract/errors.ts'
-import { priceOf } from '../../core/services/catalog.ts'
-import { fakeProvider, harness, textEvents } from '../../core/testing/index.ts'
+import { fakeProvider, harness } from '../../core/testing/index.ts'
 
 async function withCatalog(
   models: JsonObject,
@@ -110,69 +108,4 @@ describe('the catalog', () => {
       const some = (await catalog.models({ id: 'x', allowedModels: ['smart', 'fake/f*'] })).map(({ id }) => id)
       assert.deepEqual(some.toSorted(), ['fake/fake-model', 'smart'])
     }))
-})
-
-describe('prices', () => {
-  const prices: ModelPrices = {
-    input: 2_500_000,
-    output: 10_000_000,
-    cachedInput: 250_000,
-    cacheWrite: 3_125_000,
-    request: 5,
-  }
-
-  const table: readonly (readonly [what: string, prices: ModelPrices, usage: Usage, micros: number])[] = [
-    ['input and output', { input: 2_500_000, output: 10_000_000 }, { inputTokens: 1_000, outputTokens: 100 }, 3_500],
-    ['nothing', { input: 2_500_000, output: 10_000_000 }, { inputTokens: 0, outputTokens: 0 }, 0],
-    ['a fraction is rounded up', { input: 1, output: 0 }, { inputTokens: 1, outputTokens: 0 }, 1],
-    ['cached and written input apart', prices, { inputTokens: 1_000, outputTokens: 0, cachedInputTokens: 400, cacheWriteTokens: 200 }, 400 * 2.5 + 400 * 0.25 + 200 * 3.125 + 5],
-    ['cached input at the price of input where none is said', { input: 1_000_000, output: 0 }, { inputTokens: 10, outputTokens: 0, cachedInputTokens: 10 }, 10],
-    ['per request', { input: 0, output: 0, request: 7 }, { inputTokens: 1, outputTokens: 1 }, 7],
-    ['reasoning is part of output', prices, { inputTokens: 0, outputTokens: 100, reasoningTokens: 90 }, 1_005],
-  ] // prettier-ignore
-  for (const [what, each, usage, micros] of table) it(what, () => assert.equal(priceOf(each, usage), micros))
-
-  it('are whole micro-dollars, never negative, and never fall with more tokens', () => {
-    const tokens = fc.nat(10_000_000)
-    const price = fc.nat(100_000_000)
-    const usages = fc.record({
-      inputTokens: tokens,
-      outputTokens: tokens,
-      cachedInputTokens: fc.option(tokens, { nil: undefined }),
-      cacheWriteTokens: fc.option(tokens, { nil: undefined }),
-    })
-    const lists = fc.record({
-      input: price,
-      output: price,
-      cachedInput: fc.option(price, { nil: undefined }),
-      cacheWrite: fc.option(price, { nil: undefined }),
-      request: fc.option(fc.nat(1_000), { nil: undefined }),
-    })
-    fc.assert(
-      fc.property(usages, lists, tokens, (usage, list, more) => {
-        const cost = priceOf(list, usage)
-        assert.ok(Number.isSafeInteger(cost) && cost >= 0, `${cost}`)
-        const output = { ...usage, outputTokens: usage.outputTokens + more } as Usage
-        assert.ok(priceOf(list, output) >= cost)
-        const input = { ...usage, inputTokens: usage.inputTokens + more } as Usage
-        assert.ok(priceOf(list, input) >= cost)
-      }),
-    )
-  })
-
-  it('come from config in dollars per million, and into usage as dollars', async () => {
-    await using gateway = await harness({
-      provider: fakeProvider(() => textEvents('x', { inputTokens: 1_000, outputTokens: 100 })),
-      config: {
-        models: { 'fake/priced': { prices: { input_per_million: 2.5, output_per_million: 10, per_request: 0.001 } } },
-      },
-    })
-    const { body, headers, outcome } = await gateway.send({ model: 'fake/priced' })
-    assert.equal(outcome.usage?.costMicros, 4_500)
-    assert.equal(headers['x-cost-micros'], '4500')
-    assert.equal((body['usage'] as { cost: number }).cost, 0.0045)
-    const free = await gateway.send({ model: 'fake/unknown' })
-    assert.equal(free.outcome.usage?.costMicros, undefined)
-    assert.equal((free.body['usage'] as { cost?: number }).cost, undefined)
-  })
 })

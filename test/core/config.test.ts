@@ -209,6 +209,7 @@ test('limits and patterns are said in plain words', async (context) => {
     over: { type: 'number', exclusiveMinimum: 0 },
     under: { type: 'number', exclusiveMaximum: 1 },
     form: { type: 'string', pattern: '^a', description: 'Begins with a.' },
+    named: { type: 'object', propertyNames: { pattern: '^a', description: 'Begins with a.' } },
   } as const
   const definition = {
     name: 'limited',
@@ -216,7 +217,17 @@ test('limits and patterns are said in plain words', async (context) => {
     options: { type: 'object', properties: limits, additionalProperties: false },
     setup: () => ({}),
   } as const
-  const wrong = { least: 'ab', filled: '', most: 'abc', some: [1], few: [1, 2], over: 0, under: 1, form: 'b' }
+  const wrong = {
+    least: 'ab',
+    filled: '',
+    most: 'abc',
+    some: [1],
+    few: [1, 2],
+    over: 0,
+    under: 1,
+    form: 'b',
+    named: { b: 1 },
+  }
   const directory = directoryWith(context, {})
   const problems = await problemsOf(
     loadConfig({
@@ -232,6 +243,7 @@ test('limits and patterns are said in plain words', async (context) => {
     'plugins.limited.form: must match ^a, not "b" (Begins with a.)',
     'plugins.limited.least: must have at least 3 characters, not "ab"',
     'plugins.limited.most: must have at most 1 character, not "abc"',
+    'plugins.limited.named.b: must match ^a, not "b" (Begins with a.)',
     'plugins.limited.over: must be more than 0, not 0',
     'plugins.limited.some: must have at least 2 entries',
     'plugins.limited.under: must be less than 1, not 1',

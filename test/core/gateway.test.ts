@@ -227,3 +227,60 @@ test('looking at a gateway opens no database', async (context) => {
   })
   await gateway.stop()
 })
+
+test('mistakes that a schema sees and those that a setup sees are reported together', async (context) => {
+  const calls: string[] = []
+  const failing = gatewayOf(
+    context,
+    [
+      plugin(
+        'misspelt',
+        {},
+        { options: { type: 'object', properties: {}, additionalProperties: false }, provides: ['vault'] },
+      ),
+      plugin('needing', () => (calls.push('needing'), {}), { requires: ['vault'] }),
+      plugin('throwing', () => {
+        throw new Error('bad option')
+      }),
+      plugin('fine', { stop: () => void calls.push('stop fine') }),
+    ],
+    {
+      config: {
+        server: { port: 0, prot: 1 },
+        plugins: { misspelt: { option: 1 }, unknown: {} },
+        providers: { test: {}, open: { type: 'openai', api_key: 7 } },
+      },
+    },
+  )
+  assert.deepEqual(
+    (await problemsOf(failing)).map(({ path, message }) => `${path}: ${message}`),
+    [
+      'plugins.unknown: no installed plugin is called "unknown"',
+      'server.prot: is not a known key',
+      'providers.open.api_key: must be a string',
+      'plugins.misspelt.option: is not a known key',
+      'plugins.throwing: setup failed: bad option',
+    ],
+  )
+  assert.deepEqual(calls, ['stop fine'])
+})
+
+test('a stop while the embedded database is being created does not wait for it', async (context) => {
+  const directory = directoryWith(context, { 'migrations/001-first.sql': 'create table one_of_ours (id int)' })
+  const migrations = new URL(`file://${directory}/migrations/`)
+  const using = (onProgress: (step: string) => void): Promise<Gateway> =>
+    gatewayOf(context, [plugin('using', {}, { migrations })], { dataDirectory: join(directory, 'data'), onProgress })
+  const creating = Promise.withResolvers<void>()
+  const gateway = await using((step) => step.startsWith('Creating') && creating.resolve())
+  const problems = problemsOf(gateway.start({ listen: false }))
+  await creating.promise
+  const before = performance.now()
+  await gateway.stop()
+  assert.ok(performance.now() - before < 5_000, 'the stop waited')
+  assert.deepEqual(lines(await problems), ['database: the gateway was stopped while it started'])
+
+  const again = await using(() => undefined)
+  await again.start({ listen: false })
+  assert.deepEqual(await (again.services.get('db') as Services['db']).query('select * from one_of_ours'), [])
+  await again.stop()
+})

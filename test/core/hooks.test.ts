@@ -193,6 +193,25 @@ describe('request hooks', () => {
       })
     }
 
+    it(`say that the database is away: ${hook}`, async () => {
+      const fail = (): never => {
+        throw Object.assign(new Error('secret host cannot be reached'), { code: 'database_unavailable' })
+      }
+      await using gateway = await harness({ plugins: [hookPlugin('reads', { [hook]: fail })] })
+      const { status, body } = await gateway.send()
+      assert.equal(status, 503)
+      const { code, type, message } = body['error'] as { code: string; type: string; message: string }
+      assert.deepEqual(
+        { code, type, message },
+        {
+          code: 'database_unavailable',
+          type: 'server_error',
+          message: 'The database cannot be reached at the moment',
+        },
+      )
+      assertLogged(gateway, 'reads', hook, 'secret host')
+    })
+
     it(`are held to their deadline: ${hook}`, async () => {
       const sleeps = hookPlugin('sleeps', { [hook]: () => new Promise(() => {}) })
       await using gateway = await harness({ plugins: [sleeps] })

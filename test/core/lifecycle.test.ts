@@ -82,6 +82,6 @@ test('a stop during the start keeps later parts from starting', async () => {
     clock: systemClock,
     logger: recordingLogger(),
   })
-  assert.deepEqual(lines(await problemsOf(lifecycle.start())), ['b: the gateway was stopped while it started'])
+  assert.deepEqual(lines(await problemsOf(lifecycle.start())), ['a: the gateway was stopped while it started'])
   assert.deepEqual(calls, ['stop b', 'stop a'])
 })

@@ -9,6 +9,7 @@ import type { BootstrapKey } from '../../plugins/auth/index.ts'
 import { startPostgres } from '../postgres-server.ts'
 import type { PostgresServer } from '../postgres-server.ts'
 import { preparedDataDirectory } from '../prepared-database.ts'
+import { KnownOwners, ownersPlugin } from './known-owners.ts'
 import { inboundCall, pluginInstance, withinOneSecond } from './plugin-instance.ts'
 import type { PluginInstance } from './plugin-instance.ts'
 
@@ -41,7 +42,7 @@ async function connect(url?: string): Promise<OpenedDatabase> {
 }
 
 async function start(database: OpenedDatabase): Promise<PluginInstance> {
-  const instance = await pluginInstance(auth, database)
+  const instance = await pluginInstance(auth, database, {}, { identity: new KnownOwners() })
   instances.push(instance)
   await instance.hooks.start?.()
   return instance
@@ -214,9 +215,15 @@ describe('auth: admin API', () => {
       key_prefix: String(key).slice(0, 12),
       scopes: ['models', 'chat'],
       allowed_models: ['test/echo'],
+      owner: null,
+      ip_allowlist: null,
+      budgets: null,
+      rate_limits: null,
       created_by: 'me',
       created_at: new Date(alone.clock.now()),
       expires_at: new Date(expiresAt),
+      rotated_at: null,
+      previous_keys: [],
       revoked_at: null,
       last_used_at: null,
     })
@@ -230,16 +237,20 @@ describe('auth: admin API', () => {
       scopes: ['chat', 'embedding', 'sudo', 7],
       allowed_models: ['a*b', ''],
       expires_at: '2001-01-01',
-      owner: 'me',
+      owners: 'me',
     }
     const { status, code, param, details } = await alone.route('POST', keys, { body }).then(
       () => assert.fail('it was made'),
       (error: unknown) => error as GatewayError,
     )
-    assert.deepEqual([status, code, param], [400, 'invalid_request_error', 'owner'])
+    assert.deepEqual([status, code, param], [400, 'invalid_request_error', 'owners'])
     const known = 'must be one of chat, completions, embeddings, models, admin'
     assert.deepEqual(details?.['errors'], [
-      { path: 'owner', message: 'is not a known key; known are name, scopes, allowed_models, expires_at' },
+      {
+        path: 'owners',
+        message:
+          'is not a known key; known are name, scopes, allowed_models, expires_at, ip_allowlist, budgets, rate_limits, owner',
+      },
       { path: 'name', message: 'must not contain control characters' },
       { path: 'scopes[1]', message: `${known}. Did you mean "embeddings"?` },
       { path: 'scopes[2]', message: known },
@@ -454,7 +465,7 @@ describe('auth: many keys', () => {
 
   it('are read in pages, and a key that is revoked meanwhile stays revoked', async () => {
     const database = await connect()
-    const instance = await pluginInstance(auth, database)
+    const instance = await pluginInstance(auth, database, {}, { identity: new KnownOwners() })
     instances.push(instance)
     await database.query(
       `insert into auth_api_keys (id, name, key_hash, key_prefix)
@@ -497,4 +508,4 @@ describe('auth: many keys', () => {
   })
 })
 
-pluginSuite(auth, { database: async () => embedded })
+pluginSuite(auth, { database: async () => embedded, plugins: [ownersPlugin()] })

@@ -78,11 +78,16 @@ export interface RouteInput {
   readonly principal?: Principal
 }
 
-/** Migrates and sets a plugin up; starting and stopping it is the test's. */
+/**
+ * Migrates and sets a plugin up; starting and stopping it is the test's.
+ *
+ * @param provided services of other plugins
+ */
 export async function pluginInstance(
   definition: PluginDefinition,
   opened: OpenedDatabase,
   options: JsonObject = {},
+  provided: Readonly<Record<string, unknown>> = {},
 ): Promise<PluginInstance> {
   const validated = structuredClone(options)
   const validate = new Ajv({ strict: false, useDefaults: true }).compile(definition.options)
@@ -91,7 +96,7 @@ export async function pluginInstance(
   const clock = new FakeClock()
   const database = new WatchedDatabase(opened)
   const log: string[] = []
-  const services = { db: database, clock, logger: logger(log), options: validated }
+  const services = { ...provided, db: database, clock, logger: logger(log), options: validated }
   const hooks = (await definition.setup(services as unknown as Services & { readonly options: never })) as Hooks
   return {
     hooks,
@@ -108,7 +113,7 @@ export async function pluginInstance(
 }
 
 /** A call with these headers, in lower case. */
-export function inboundCall(headers: Readonly<Record<string, string>>): InboundCall {
+export function inboundCall(headers: Readonly<Record<string, string>>, ip = '127.0.0.1'): InboundCall {
   let principal: Principal | undefined
   return {
     id: crypto.randomUUID(),
@@ -116,7 +121,7 @@ export function inboundCall(headers: Readonly<Record<string, string>>): InboundC
     path: '/api/v1/chat/completions',
     query: {},
     headers,
-    ip: '127.0.0.1',
+    ip,
     signal: new AbortController().signal,
     get principal() {
       return principal

@@ -131,6 +131,19 @@ describe('anthropic decoder', () => {
     })
   }
 
+  it('tells cache writes for an hour from others', () => {
+    const written = { ephemeral_5m_input_tokens: 10, ephemeral_1h_input_tokens: 20 }
+    const counts = { input_tokens: 1, cache_creation_input_tokens: 30, cache_creation: written, output_tokens: 2 }
+    const records = [
+      { type: 'message_start', message: { id: 'm', usage: counts } },
+      { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 5 } },
+      { type: 'message_stop' },
+    ]
+    const { native: _, ...usage } = answerOf(stream(provider, records)).usage ?? { native: undefined }
+    const expected = { inputTokens: 31, cachedInputTokens: 0, cacheWriteTokens: 30, cacheWrite1hTokens: 20 }
+    assert.deepEqual(usage, { ...expected, outputTokens: 5 })
+  })
+
   it('adds cache reads and writes to the input, and merges the counts of both records', () => {
     const records = [
       {

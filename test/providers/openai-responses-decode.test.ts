@@ -153,6 +153,18 @@ describe('answers in canonical form', () => {
     })
   })
 
+  it('usage with audio, and without counts that make no sense', () => {
+    const usage = {
+      input_tokens: 100,
+      input_tokens_details: { audio_tokens: 40, cached_tokens: -1 },
+      output_tokens: 50,
+      output_tokens_details: { audio_tokens: 20 },
+      cost: -1,
+    }
+    const { native: _, ...counts } = answerOf(decodeResponses({ output: [], usage })).usage ?? { native: undefined }
+    assert.deepEqual(counts, { inputTokens: 100, outputTokens: 50, audioInputTokens: 40, audioOutputTokens: 20 })
+  })
+
   it('failures', () => {
     const error = { code: 'rate_limit_exceeded', message: 'Slow down' }
     const nested = { type: 'error', error: { type: 'server_error', code: null, message: 'Oops', param: null } }

@@ -16,6 +16,7 @@ const closeLimitMs = 10_000
 /**
  * Opens PGlite in a worker thread, with its files in `dataDirectory/database`; a lock keeps other processes out.
  * @param onProgress told before the slow first start
+ * @param signal gives up while it is being opened
  * @throws StartupError if the directory is in use, or its files cannot be read
  */
 export async function openEmbedded(
@@ -23,6 +24,7 @@ export async function openEmbedded(
   clock: Clock,
   logger: Logger,
   onProgress: (message: string) => void,
+  signal?: AbortSignal,
 ): Promise<OpenedDatabase> {
   const lock = lockDirectory(dataDirectory, 'database')
   const directory = join(dataDirectory, 'database')
@@ -63,11 +65,15 @@ export async function openEmbedded(
     lock.release()
   }
 
+  const giveUp = (): void => void socket?.destroy(signal?.reason as Error)
+  signal?.addEventListener('abort', giveUp)
   try {
     await create(dataDirectory, directory, pool, onProgress)
   } catch (error) {
     await close()
     throw error instanceof StartupError ? error : new StartupError([openingProblem(directory, error)], { cause: error })
+  } finally {
+    signal?.removeEventListener('abort', giveUp)
   }
   return new PoolDatabase({
     kind: 'embedded',

@@ -21,6 +21,8 @@ export interface DatabaseOptions {
   /** Told before something that takes seconds. */
   readonly onProgress?: (message: string) => void
   readonly clock?: Clock
+  /** Gives up opening when it aborts. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -28,8 +30,9 @@ export interface DatabaseOptions {
  * as strings, `jsonb` parsed, `timestamptz` as `Date`, `bytea` as `Buffer`. `COPY FROM STDIN` is not supported.
  * @throws StartupError if it cannot be opened, with what to do about it
  */
-export function openDatabase(options: DatabaseOptions): Promise<OpenedDatabase> {
-  const { url, dataDirectory, logger, onProgress = () => undefined, clock = systemClock } = options
+export async function openDatabase(options: DatabaseOptions): Promise<OpenedDatabase> {
+  const { url, dataDirectory, logger, onProgress = () => undefined, clock = systemClock, signal } = options
+  signal?.throwIfAborted()
   if (url !== undefined && url !== '') return openPostgres(url, clock, logger)
-  return openEmbedded(dataDirectory, clock, logger, onProgress)
+  return openEmbedded(dataDirectory, clock, logger, onProgress, signal)
 }

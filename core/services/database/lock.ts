@@ -16,19 +16,45 @@ export interface DirectoryLock {
  * Makes the directory, readable by its owner only, and takes the lock of this name in it. The lock is one of the
  * operating system on an open file (an exclusive transaction of SQLite), so there is nothing stale after a crash.
  * @param name of the lock file, without `.lock`: one per thing in the directory that has a single writer
+ * @param options.timeoutMs how long to wait, with the whole process, for another that holds it; default not at all
  * @throws StartupError if another process, or this one, holds the lock, or if the directory cannot be used
  */
-export function lockDirectory(directory: string, name: string): DirectoryLock {
-  let file: DatabaseSync | undefined
+export function lockDirectory(
+  directory: string,
+  name: string,
+  { timeoutMs = 0 }: { readonly timeoutMs?: number } = {},
+): DirectoryLock {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    const path = join(directory, `${name}.lock`)
-    file = new DatabaseSync(path)
+    return lock(directory, name, timeoutMs)
+  } catch (error) {
+    throw lockProblem(directory, error)
+  }
+}
+
+/**
+ * The same for a lock that others may well hold.
+ * @returns undefined if another process, or this one, holds it
+ * @throws StartupError if the directory cannot be used
+ */
+export function tryLockDirectory(directory: string, name: string): DirectoryLock | undefined {
+  try {
+    return lock(directory, name, 0)
+  } catch (error) {
+    if ((error as { errcode?: number }).errcode === sqliteBusy) return undefined
+    throw lockProblem(directory, error)
+  }
+}
+
+function lock(directory: string, name: string, timeoutMs: number): DirectoryLock {
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  const path = join(directory, `${name}.lock`)
+  const file = new DatabaseSync(path, { timeout: timeoutMs })
+  try {
     file.exec('begin exclusive')
     chmodSync(path, 0o600)
   } catch (error) {
-    file?.close()
-    throw lockProblem(directory, error)
+    file.close()
+    throw error
   }
   let held: DatabaseSync | undefined = file
   return {

@@ -1,0 +1,58 @@
+import type { Span } from '@opentelemetry/api'
+import { gatewayError } from '../contract/errors.ts'
+import type { Principal, Reply } from '../contract/plugin.ts'
+import type { Pipeline } from '../pipeline/run.ts'
+import { hasScope } from '../services/access.ts'
+import { authenticate, receive } from './inbound.ts'
+import type { HttpCall } from './inbound.ts'
+
+/** What {@link identify} decides by. */
+export interface IdentifyOptions {
+  readonly pipeline: Pipeline
+  readonly allowAnonymous: boolean
+}
+
+/** Who calls over the control socket. */
+const localAdministrator: Principal = {
+  id: 'local',
+  name: 'local administrator',
+  scopes: ['admin', 'models', 'chat', 'completions', 'embeddings'],
+}
+const anonymous: Principal = { id: 'anonymous' }
+
+/**
+ * Finds out who is calling and whether the endpoint is theirs to call. Nobody known is nobody let in, whatever plugins run.
+ *
+ * @returns the reply of a plugin that answers the call itself
+ */
+export async function identify(
+  { pipeline, allowAnonymous }: IdentifyOptions,
+  call: HttpCall,
+  caller: { readonly isLocal: boolean; readonly span: Span | undefined },
+  scope: string,
+): Promise<Reply | undefined> {
+  const hookScope = { services: pipeline.services, span: caller.span }
+  if (caller.isLocal) call.identify(localAdministrator)
+  else {
+    const early = (await receive(call, hookScope)) ?? (await authenticate(call, hookScope))
+    if (early) return early
+  }
+  if (!call.principal) {
+    if (!allowAnonymous || scope === 'admin')
+      throw gatewayError('missing_credentials', whyUnknown(call, pipeline), {
+        headers: { 'www-authenticate': 'Bearer' },
+      })
+    call.identify(anonymous)
+  }
+  if (!hasScope(call.principal!, scope))
+    throw gatewayError('insufficient_scope', `This key lacks the scope "${scope}"`, { details: { required: scope } })
+  return undefined
+}
+
+/** Why nobody is known: no credential at all, or one of a shape that no plugin took for its own. */
+function whyUnknown({ headers }: HttpCall, pipeline: Pipeline): string {
+  if (!headers['authorization'] && !headers['x-api-key'])
+    return 'No API key provided. Send "Authorization: Bearer <key>" or "X-API-Key: <key>"'
+  const hasKeys = pipeline.services.plan.steps.authenticate.some(({ plugin }) => plugin === 'auth')
+  return `The credential is not one this gateway knows${hasKeys ? '; its keys begin with gw_live_' : ''}`
+}
