@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Span } from '@opentelemetry/api'
 import { Router } from '@koa/router'
@@ -57,8 +58,8 @@ export function createApp(options: AppOptions): App {
       runRoute(options, context, route, local),
     )
 
-  const koa = new Koa()
-  koa.use(async (context, next) => {
+  /** Trace and error boundary. */
+  const bounded = async (context: Koa.Context, work: () => Promise<void>): Promise<void> => {
     // The answer is written to the socket by `send`: Koa's own responder would end it when the headers go out.
     context.respond = false
     const { req: request, res: response } = context
@@ -80,7 +81,7 @@ export function createApp(options: AppOptions): App {
       if (request.headers.host === undefined && request.httpVersion === '1.1')
         throw gatewayError('invalid_request_error', 'The request has no Host header')
       if (path === undefined) throw gatewayError('invalid_request_error', 'The target of the request is no valid URL')
-      await next()
+      await work()
     } catch (error) {
       failure = httpError(error)
       if (failure.status >= 500)
@@ -90,7 +91,9 @@ export function createApp(options: AppOptions): App {
     } finally {
       if (span) telemetry.endServerSpan(span, { status: response.statusCode, ...(failure && { error: failure }) })
     }
-  })
+  }
+  const koa = new Koa()
+  koa.use(bounded)
   koa.use(async (context, next) => {
     const route = modelPaths.get(context.path)
     if (!route) return next()
@@ -109,7 +112,19 @@ export function createApp(options: AppOptions): App {
   const callback = koa.callback()
   const handle: App['callback'] = (request, response) => {
     open.add(request, response)
-    void callback(request, response)
+    const path = request.url!
+    const route = request.method === 'POST' ? modelPaths.get(path) : undefined
+    if (!route) {
+      void callback(request, response)
+      return
+    }
+    // The same as below, without the layers of the onion between.
+    const context = koa.createContext(request, response)
+    context.state['route'] = path
+    bounded(context, () => runModelCall(options, context, route, local)).catch((error: unknown) => {
+      logger.error({ error }, 'an answer could not be written')
+      response.destroy()
+    })
   }
 
   return {
@@ -134,7 +149,8 @@ async function runModelCall(
   const requestId = context.state['requestId'] as string
   const call = openCall(options, context, {})
   const headers = { 'x-request-id': requestId }
-  const early = await identify(options, call, callerOf(context, local), route.scope)
+  const identified = identify(options, call, callerOf(context, local), route.scope)
+  const early = identified instanceof Promise ? await identified : identified
   if (early) {
     await sendReply(context.res, early, headers)
     return
@@ -142,7 +158,7 @@ async function runModelCall(
   const { bytes, value } = await call.modelBody()
   const result = await pipeline.execute({
     // An id of the client's own choosing is none to account by.
-    id: context.req.headers['x-request-id'] === requestId ? crypto.randomUUID() : requestId,
+    id: context.req.headers['x-request-id'] === requestId ? randomUUID() : requestId,
     requestId,
     operation: route.operation,
     dialect: route.dialect,

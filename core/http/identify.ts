@@ -1,6 +1,6 @@
 import type { Span } from '@opentelemetry/api'
 import { gatewayError } from '../contract/errors.ts'
-import type { Principal, Reply } from '../contract/plugin.ts'
+import type { Awaitable, Principal, Reply } from '../contract/plugin.ts'
 import type { Pipeline } from '../pipeline/run.ts'
 import { hasScope } from '../services/access.ts'
 import { authenticate, receive } from './inbound.ts'
@@ -25,18 +25,33 @@ const anonymous: Principal = { id: 'anonymous' }
  *
  * @returns the reply of a plugin that answers the call itself
  */
-export async function identify(
-  { pipeline, allowAnonymous }: IdentifyOptions,
+export function identify(
+  options: IdentifyOptions,
   call: HttpCall,
   caller: { readonly isLocal: boolean; readonly span: Span | undefined },
   scope: string,
-): Promise<Reply | undefined> {
-  const hookScope = { services: pipeline.services, span: caller.span }
+): Awaitable<Reply | undefined> {
   if (caller.isLocal) call.identify(localAdministrator)
   else {
-    const early = (await receive(call, hookScope)) ?? (await authenticate(call, hookScope))
+    const hookScope = { services: options.pipeline.services, span: caller.span }
+    const received = receive(call, hookScope)
+    const early = received instanceof Promise ? undefined : (received ?? authenticate(call, hookScope))
+    // Nearly always no hook returns a promise.
+    if (received instanceof Promise || early instanceof Promise)
+      return (async () => {
+        const reply =
+          early instanceof Promise ? await early : ((await received) ?? (await authenticate(call, hookScope)))
+        if (!reply) admit(options, call, scope)
+        return reply
+      })()
     if (early) return early
   }
+  admit(options, call, scope)
+  return undefined
+}
+
+/** @throws GatewayError `missing_credentials`, `insufficient_scope` */
+function admit({ pipeline, allowAnonymous }: IdentifyOptions, call: HttpCall, scope: string): void {
   if (!call.principal) {
     if (!allowAnonymous || scope === 'admin')
       throw gatewayError('missing_credentials', whyUnknown(call, pipeline), {
@@ -46,7 +61,6 @@ export async function identify(
   }
   if (!hasScope(call.principal!, scope))
     throw gatewayError('insufficient_scope', `This key lacks the scope "${scope}"`, { details: { required: scope } })
-  return undefined
 }
 
 /** Why nobody is known: no credential at all, or one of a shape that no plugin took for its own. */

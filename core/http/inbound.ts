@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { JsonObject } from '../contract/canonical.ts'
 import { gatewayError } from '../contract/errors.ts'
-import type { InboundCall, Principal, Reply, RouteCall } from '../contract/plugin.ts'
+import type { Awaitable, InboundCall, Principal, Reply, RouteCall } from '../contract/plugin.ts'
 import type { HookScope } from '../pipeline/hooks.ts'
 import { callHook } from '../pipeline/hooks.ts'
+import type { Step } from '../pipeline/plan.ts'
 import { Cancellation } from '../services/cancellation.ts'
 import { asObject, readJsonBody } from './body.ts'
 
@@ -75,25 +77,31 @@ export class HttpCall implements RouteCall {
 /** The id to answer with: the caller's, if it is a fit one. Never a key for accounting. */
 export function requestIdOf(request: IncomingMessage): string {
   const given = request.headers['x-request-id']
-  return typeof given === 'string' && validRequestId.test(given) ? given : crypto.randomUUID()
+  return typeof given === 'string' && validRequestId.test(given) ? given : randomUUID()
 }
 
 /** Walks the `receive` hooks. Returns the reply of the first that answers. */
-export async function receive(call: InboundCall, scope: HookScope): Promise<Reply | undefined> {
-  for (const step of scope.services.plan.steps.receive) {
-    const reply = await callHook(scope, step, () => step.call(call))
-    if (reply) return reply
-  }
-  return undefined
+export function receive(call: InboundCall, scope: HookScope): Awaitable<Reply | undefined> {
+  return walk(scope.services.plan.steps.receive, 0, call, scope)
 }
 
 /** Walks the `authenticate` hooks until one knows the caller. Returns the reply of the first that answers instead. */
-export async function authenticate(call: InboundCall, scope: HookScope): Promise<Reply | undefined> {
-  for (const step of scope.services.plan.steps.authenticate) {
-    if (call.principal) return undefined
+export function authenticate(call: InboundCall, scope: HookScope): Awaitable<Reply | undefined> {
+  return walk(scope.services.plan.steps.authenticate, 0, call, scope)
+}
+
+/** Nearly always no hook returns a promise, and then there is none to wait for. */
+function walk(
+  steps: readonly Step<'receive' | 'authenticate'>[],
+  from: number,
+  call: InboundCall,
+  scope: HookScope,
+): Awaitable<Reply | undefined> {
+  for (let index = from; index < steps.length && !call.principal; index++) {
+    const step = steps[index]!
     const result = callHook(scope, step, () => step.call(call))
-    const reply = result instanceof Promise ? await result : result
-    if (reply) return reply
+    if (result instanceof Promise) return result.then((reply) => reply ?? walk(steps, index + 1, call, scope))
+    if (result) return result
   }
   return undefined
 }

@@ -13,17 +13,13 @@ export function answerHeaders(exchange: ExchangeState): Record<string, string> {
   const gatewayMs = clock.monotonicMs() - exchange.startedMs - upstreamMs
   const headers: Record<string, string> = {
     'x-hadrian-attempts': String(exchange.attempts.length),
-    'server-timing': `gateway;dur=${hundredths(Math.max(0, gatewayMs))}, upstream;dur=${hundredths(upstreamMs)}`,
+    'server-timing': `gateway;dur=${Math.max(0, gatewayMs).toFixed(2)}, upstream;dur=${upstreamMs.toFixed(2)}`,
   }
   if (attempt) {
     headers['x-provider'] = attempt.target.provider
     headers['x-model'] = headerText(attempt.target.model)
   }
   return headers
-}
-
-function hundredths(milliseconds: number): number {
-  return Math.round(milliseconds * 100) / 100
 }
 
 /** Headers of an answer whose tokens are known when it goes out. */

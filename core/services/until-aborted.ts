@@ -6,7 +6,7 @@ import type { CancelSignal } from './cancellation.ts'
  */
 export function untilAborted<T>(signal: CancelSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error)
+    const onAbort = (): void => reject(signal.reason)
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort)
     work.then(
