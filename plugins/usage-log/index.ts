@@ -1,13 +1,20 @@
 import { definePlugin } from '@hadrian/core/plugin'
+import { availableOr503 } from './admin.ts'
+import { forecastRoute } from './forecast-route.ts'
+import { logRoutes } from './log-routes.ts'
+import { PendingRows } from './pending-rows.ts'
 import { Retention } from './retention.ts'
-import { logRoutes } from './routes.ts'
 import { rowOf } from './row.ts'
 import { RowQueue } from './row-queue.ts'
+import { sumRoutes } from './sum-routes.ts'
+import { writeRows } from './write.ts'
+
+const name = 'usage-log'
 
 export default definePlugin({
-  name: 'usage-log',
+  name,
   api: 1,
-  description: 'One row per exchange.',
+  description: 'One row per exchange and attempt, sums of them, and a forecast of spend.',
   options: {
     type: 'object',
     additionalProperties: false,
@@ -16,7 +23,7 @@ export default definePlugin({
         type: 'integer',
         minimum: 10,
         default: 500,
-        description: 'How long a row waits in memory at most; what a killed process loses.',
+        description: 'How long a row waits in memory and journal at most before it is written to the database.',
       },
       batch_size: {
         type: 'integer',
@@ -30,25 +37,46 @@ export default definePlugin({
         minimum: 0,
         maximum: 36_500,
         default: 90,
-        description: 'Rows older than this are deleted; 0 keeps all.',
+        description: 'Exchanges and attempts older than this are deleted; 0 keeps all.',
+      },
+      rollup_retention_days: {
+        type: 'integer',
+        minimum: 0,
+        maximum: 36_500,
+        default: 0,
+        description: 'Sums older than this are deleted, by whole days of UTC; 0 keeps all.',
       },
     },
   },
   migrations: new URL('./migrations/', import.meta.url),
 
-  setup({ options, db, clock, logger }) {
+  setup({ options, db, clock, logger, journal, retain }) {
+    const pending = retain(`${name}.pending`, () => new PendingRows())
     const queue = new RowQueue({
-      database: db,
+      write: (rows) => writeRows(db, rows),
       clock,
       logger,
       flushIntervalMs: options.flush_interval_ms,
       batchSize: options.batch_size,
+      pending: pending.entries,
     })
-    const retention = new Retention(db, clock, logger, options.retention_days)
+    const retention = new Retention({
+      database: db,
+      clock,
+      logger,
+      days: options.retention_days,
+      rollupDays: options.rollup_retention_days,
+    })
+    const readable = availableOr503(db)
     return {
-      settle: (exchange, outcome) => queue.push(rowOf(exchange, outcome)),
-      routes: logRoutes(db),
-      start: () => retention.start(),
+      settle: (exchange, outcome) => queue.push(rowOf(exchange, outcome, clock.monotonicMs())),
+      routes: [...logRoutes(readable, clock), ...sumRoutes(readable, clock), forecastRoute(readable, clock)],
+      async start() {
+        const channel = await journal.open(name)
+        pending.adopt(channel)
+        queue.start(channel)
+        retention.start()
+      },
       async stop() {
         await retention.stop()
         await queue.stop()

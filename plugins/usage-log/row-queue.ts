@@ -1,36 +1,45 @@
-import type { Clock, Database, Logger } from '@hadrian/core/plugin'
+import type { Clock, JournalChannel, JournalEntry, Logger } from '@hadrian/core/plugin'
 import type { UsageRow } from './row.ts'
 
-export const table = 'usage_log_exchanges'
-
-/** Rows kept while the database is away: some 100 MB. The oldest are dropped beyond that. */
+/** Rows kept in memory while the database is away: some 200 MB. The oldest are set aside beyond that. */
 const mostWaiting = 100_000
-/** Rows dropped at once, since taking one from the front of a long list costs as much as taking many. */
-const droppedAtOnce = 1000
+/** Rows set aside at once, since taking one from the front of a long list costs as much as taking many. */
+const setAsideAtOnce = 1000
 const firstRetryMs = 500
 const longestRetryMs = 30_000
 
 export interface RowQueueOptions {
-  readonly database: Pick<Database, 'insertMany'>
+  /** Writes rows, all or none; those that were written before it leaves alone. */
+  readonly write: (rows: readonly UsageRow[]) => Promise<unknown>
   readonly clock: Clock
   readonly logger: Logger
   readonly flushIntervalMs: number
   /** Rows per statement. */
   readonly batchSize: number
+  /** Entries of the journal whose rows are not in the database, for whoever takes over from this queue. */
+  readonly pending: Set<JournalEntry>
   /** Default 100,000. */
   readonly mostWaiting?: number
 }
 
+/** A row, and where the journal has it. */
+interface Waiting {
+  readonly row: UsageRow
+  readonly entry: JournalEntry | undefined
+}
+
 /**
- * Rows on their way to the database: written in batches, and again until they are there. A row that was written twice,
- * because nobody knew whether the first time had worked, stays one.
+ * Rows on their way to the database: journalled, written in batches, and again until they are there. A row that was
+ * written twice, because nobody knew whether the first time had worked, stays one.
  */
 export class RowQueue {
   readonly #options: RowQueueOptions
-  #waiting: UsageRow[] = []
+  #channel: JournalChannel | undefined
+  #waiting: Waiting[] = []
   /** Taken from `#waiting`, perhaps written. */
-  #batch: UsageRow[] = []
-  #dropped = 0
+  #batch: Waiting[] = []
+  #setAside = 0
+  #unjournalled = false
   #failures = 0
   #writing: Promise<void> | undefined
   #cancelTimer: (() => void) | undefined
@@ -40,20 +49,17 @@ export class RowQueue {
     this.#options = options
   }
 
-  push(row: UsageRow): void {
-    this.#waiting.push(row)
-    const { mostWaiting: most = mostWaiting, batchSize, flushIntervalMs } = this.#options
-    if (this.#waiting.length > most) {
-      const count = Math.min(droppedAtOnce, Math.ceil(most / 10))
-      this.#waiting.splice(0, count)
-      this.#dropped += count
-    }
-    if (this.#stopped || this.#writing || this.#failures > 0) return
-    if (this.#waiting.length >= batchSize) this.#write()
-    else this.#schedule(flushIntervalMs)
+  /** Journals rows in this channel from now on, and writes what is pending. */
+  start(channel: JournalChannel): void {
+    this.#channel = channel
+    for (const entry of this.#options.pending) this.#add({ row: entry.record as UsageRow, entry })
   }
 
-  /** Writes what is left. A database that refuses even now loses it, which the log says. */
+  push(row: UsageRow): void {
+    this.#add({ row, entry: this.#journalled(row) })
+  }
+
+  /** Writes what is left. What a database refuses to take even now stays in the journal, which the log says. */
   async stop(): Promise<void> {
     this.#stopped = true
     this.#cancelTimer?.()
@@ -63,14 +69,43 @@ export class RowQueue {
       await this.#drain().catch(() => this.#drain())
       this.#succeeded()
     } catch (error) {
-      const lost = this.#batch.length + this.#waiting.length
+      const left = this.#batch.length + this.#waiting.length + this.#setAside
       this.#batch = []
       this.#waiting = []
       this.#options.logger.error(
-        { error, lost, dropped: this.#dropped },
-        'usage rows could not be written before the end',
+        { error, left },
+        this.#channel
+          ? 'usage rows could not be written before the end; they are in the journal, for the next start'
+          : 'usage rows could not be written before the end and are lost',
       )
     }
+  }
+
+  /** A disk that takes nothing is no reason to lose a row that the database would take. */
+  #journalled(row: UsageRow): JournalEntry | undefined {
+    try {
+      const entry = this.#channel?.append(row)
+      if (entry) this.#options.pending.add(entry)
+      return entry
+    } catch (error) {
+      if (!this.#unjournalled)
+        this.#options.logger.error({ error }, 'usage rows are not journalled; a crash loses them')
+      this.#unjournalled = true
+      return undefined
+    }
+  }
+
+  #add(waiting: Waiting): void {
+    this.#waiting.push(waiting)
+    const { mostWaiting: most = mostWaiting, batchSize, flushIntervalMs, pending } = this.#options
+    if (this.#waiting.length > most) {
+      const old = this.#waiting.splice(0, Math.min(setAsideAtOnce, Math.ceil(most / 10)))
+      for (const { entry } of old) if (entry) pending.delete(entry)
+      this.#setAside += old.length
+    }
+    if (this.#stopped || this.#writing || this.#failures > 0) return
+    if (this.#waiting.length >= batchSize) this.#write()
+    else this.#schedule(flushIntervalMs)
   }
 
   #schedule(delayMs: number): void {
@@ -88,10 +123,8 @@ export class RowQueue {
 
   #succeeded(): void {
     this.#writing = undefined
-    if (this.#failures > 0 || this.#dropped > 0)
-      this.#options.logger.info({ dropped: this.#dropped }, 'usage rows are written again')
+    if (this.#failures > 0) this.#options.logger.info({ set_aside: this.#setAside }, 'usage rows are written again')
     this.#failures = 0
-    this.#dropped = 0
     if (!this.#stopped && this.#waiting.length > 0) this.#schedule(this.#options.flushIntervalMs)
   }
 
@@ -99,7 +132,7 @@ export class RowQueue {
     this.#writing = undefined
     const waiting = this.#batch.length + this.#waiting.length
     this.#options.logger.warn(
-      { error, waiting, dropped: this.#dropped },
+      { error, waiting, set_aside: this.#setAside },
       'usage rows could not be written; they are kept and tried again',
     )
     const delayMs = Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(this.#failures++, 16))
@@ -116,20 +149,30 @@ export class RowQueue {
   }
 
   /** A row that the database refuses must not keep all others out, so it is looked for and left out. */
-  async #insert(rows: readonly UsageRow[]): Promise<void> {
-    if (rows.length === 0) return
+  async #insert(batch: readonly Waiting[]): Promise<void> {
+    if (batch.length === 0) return
     try {
-      await this.#options.database.insertMany(table, rows, { conflict: 'on conflict (id) do nothing' })
+      await this.#options.write(batch.map(({ row }) => row))
     } catch (error) {
       if (!isRefusal(error)) throw error
-      if (rows.length === 1) {
-        this.#options.logger.error({ error, exchange: rows[0]!.id }, 'the database refuses a usage row; it is left out')
+      if (batch.length > 1) {
+        const middle = batch.length >> 1
+        await this.#insert(batch.slice(0, middle))
+        await this.#insert(batch.slice(middle))
         return
       }
-      const middle = rows.length >> 1
-      await this.#insert(rows.slice(0, middle))
-      await this.#insert(rows.slice(middle))
+      this.#options.logger.error(
+        { error, exchange: batch[0]!.row.id },
+        'the database refuses a usage row; it is left out',
+      )
     }
+    for (const { entry } of batch) this.#release(entry)
+  }
+
+  #release(entry: JournalEntry | undefined): void {
+    if (!entry) return
+    this.#options.pending.delete(entry)
+    this.#channel?.release(entry)
   }
 }
 

@@ -1,24 +1,34 @@
-import { hash } from 'node:crypto'
-import type { AttemptRecord, Exchange, Outcome, Row, Usage } from '@hadrian/core/plugin'
+import type { AttemptRecord, Exchange, JsonObject, Outcome, Usage } from '@hadrian/core/plugin'
+import { callerOf } from './caller.ts'
+import { idOf, text, whole } from './values.ts'
 
-/** A row of `usage_log_exchanges`, as it is written. */
-export interface UsageRow extends Row {
+/**
+ * One exchange as it is journalled and written: a row of `usage_log_exchanges`, with its caller and its attempts. What is
+ * absent or undefined is null there, and costs nothing on the way.
+ */
+export interface UsageRow extends JsonObject {
   readonly id: string
 }
 
-const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-/** Longest text kept: the model's name is the client's own words. */
-const longestText = 256
-
-/** The row of an exchange. Nothing of what was asked or answered is in it. */
-export function rowOf(exchange: Exchange, outcome: Outcome): UsageRow {
-  const { usage } = outcome
+/**
+ * The row of an exchange. Nothing of what was asked or answered is in it.
+ *
+ * @param nowMs `clock.monotonicMs()`
+ */
+export function rowOf(exchange: Exchange, outcome: Outcome, nowMs: number): UsageRow {
+  const { usage, attempts } = outcome
+  const caller = callerOf(exchange.principal)
   // A failure has no target that answered; whoever looks for failures wants to know where.
-  const target = outcome.target ?? (outcome.status === 'completed' ? undefined : outcome.attempts.at(-1)?.target)
+  const target = outcome.target ?? (outcome.status === 'completed' ? undefined : attempts.at(-1)?.target)
+  const { requestPlugins } = exchange
+  const epochMs = outcome.startedAt - (nowMs - outcome.durationMs)
   return {
     id: idOf(exchange.id),
-    started_at: new Date(outcome.startedAt),
-    principal_id: text(exchange.principal.id) ?? '',
+    started_at: new Date(outcome.startedAt).toISOString(),
+    caller_id: caller.id,
+    principal_id: caller.principalId,
+    principal_name: caller.principalName,
+    owners: caller.owners,
     operation: exchange.operation,
     dialect: exchange.dialect,
     requested_model: text(exchange.request.model),
@@ -28,28 +38,31 @@ export function rowOf(exchange: Exchange, outcome: Outcome): UsageRow {
     http_status: outcome.httpStatus,
     error_code: text(outcome.error?.code),
     plugin: text(outcome.plugin),
+    plugins: requestPlugins.length > 0 ? requestPlugins : undefined,
     streamed: outcome.streamed,
-    attempts: outcome.attempts.length,
-    ...tokensOf(usage),
-    cost_micros: whole(usage?.costMicros),
-    estimated: usage?.estimated ?? false,
+    attempts: attempts.length,
+    ...billOf(usage),
     finish_reason: text(outcome.finishReason),
     duration_ms: whole(outcome.durationMs) ?? 0,
     first_event_ms: whole(outcome.firstEventMs),
-    attempt_records: outcome.attempts.map(attemptOf),
+    tries: attempts.map((attempt, index) => attemptOf(attempt, index + 1, Math.max(epochMs, 0))),
   }
 }
 
-function attemptOf({ target, outcome, error, usage, startedMs, firstEventMs, endedMs }: AttemptRecord): object {
+/** @param epochMs wall-clock time of the moment from which `clock.monotonicMs()` counts */
+function attemptOf(attempt: AttemptRecord, number: number, epochMs: number): JsonObject {
+  const { target, outcome, error, usage, startedMs, firstEventMs, endedMs } = attempt
   return {
-    target: text(target.name),
-    outcome: outcome ?? null,
-    status: upstreamStatus(error?.details) ?? error?.status ?? null,
+    number,
+    started_at: new Date(epochMs + startedMs).toISOString(),
+    provider: text(target.provider),
+    model: text(target.model),
+    outcome,
+    http_status: upstreamStatus(error?.details) ?? error?.status,
     error_code: text(error?.code),
-    tokens: usage ? tokensOf(usage) : null,
-    cost_micros: whole(usage?.costMicros),
-    ms: endedMs === undefined ? null : whole(endedMs - startedMs),
-    first_event_ms: firstEventMs === undefined ? null : whole(firstEventMs - startedMs),
+    ...billOf(usage),
+    duration_ms: endedMs === undefined ? undefined : whole(endedMs - startedMs),
+    first_event_ms: firstEventMs === undefined ? undefined : whole(firstEventMs - startedMs),
   }
 }
 
@@ -58,29 +71,21 @@ function upstreamStatus(details: Readonly<Record<string, unknown>> | undefined):
   return typeof status === 'number' ? status : undefined
 }
 
-function tokensOf(usage: Usage | undefined): Readonly<Record<string, number | null>> {
+const nothing: JsonObject = { estimated: false }
+
+function billOf(usage: Usage | undefined): JsonObject {
+  if (!usage) return nothing
   return {
-    input_tokens: whole(usage?.inputTokens),
-    output_tokens: whole(usage?.outputTokens),
-    cached_tokens: whole(usage?.cachedInputTokens),
-    cache_write_tokens: whole(usage?.cacheWriteTokens),
-    reasoning_tokens: whole(usage?.reasoningTokens),
+    input_tokens: whole(usage.inputTokens),
+    output_tokens: whole(usage.outputTokens),
+    cached_tokens: whole(usage.cachedInputTokens),
+    cache_write_tokens: whole(usage.cacheWriteTokens),
+    reasoning_tokens: whole(usage.reasoningTokens),
+    audio_input_tokens: whole(usage.audioInputTokens),
+    audio_output_tokens: whole(usage.audioOutputTokens),
+    images: whole(usage.images),
+    cost_micros: whole(usage.costMicros),
+    reported_cost_micros: whole(usage.reportedCostMicros),
+    estimated: usage.estimated ?? false,
   }
-}
-
-/** Whoever runs an exchange may have named it otherwise; the same name must be the same row. */
-function idOf(id: string): string {
-  if (uuid.test(id)) return id
-  return hash('sha256', id).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, '$1-$2-$3-$4-$5')
-}
-
-/** What PostgreSQL takes as text: without NUL, and no half of a surrogate pair. */
-function text(value: string | undefined): string | null {
-  return value === undefined ? null : value.slice(0, longestText).replaceAll('\0', '').toWellFormed()
-}
-
-/** What PostgreSQL takes as `bigint`, whatever an upstream says. */
-function whole(value: number | undefined): number | null {
-  if (value === undefined || !Number.isFinite(value)) return null
-  return Math.min(Math.max(Math.round(value), 0), Number.MAX_SAFE_INTEGER)
 }

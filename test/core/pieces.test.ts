@@ -6,7 +6,7 @@ import type { PluginDefinition, Reply } from '../../core/contract/plugin.ts'
 import { definePlugin } from '../../core/contract/plugin.ts'
 import { createGateway } from '../../core/index.ts'
 import { fakeProvider } from '../../core/testing/index.ts'
-import { recordingLogger } from './boot-fixtures.ts'
+import { recordingLogger, withoutDefaults } from './boot-fixtures.ts'
 
 const megabyte = 'x'.repeat(1024 * 1024)
 
@@ -25,16 +25,11 @@ async function listen(
   pieces: () => AsyncIterable<string>,
 ): Promise<AsyncDisposable & { readonly url: URL; readonly log: readonly { message: string }[] }> {
   const logger = recordingLogger()
-  const off = { enabled: false }
   const gateway = await createGateway({
     environment: {},
     config: {
       server: { host: '127.0.0.1', port: 0, shutdown_timeout_ms: 100 },
-      plugins: Object.fromEntries(
-        ['identity', 'auth', 'jwt', 'rate-limit', 'budget', 'pricing', 'router', 'usage-log', 'response-healing'].map(
-          (name) => [name, off],
-        ),
-      ),
+      plugins: { ...withoutDefaults, 'response-healing': { enabled: false } },
     },
     overrides: { logger, plugins: [[withPieces(pieces)]], providers: [[fakeProvider().definition]] },
   })

@@ -1,176 +1,134 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
-import { openDatabase } from '../../core/services/database/index.ts'
+import { after, describe, it } from 'node:test'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import type { OpenedDatabase } from '../../core/services/database/index.ts'
-import type { AttemptRecord, Exchange, JsonObject, Outcome, Row, Usage } from '../../core/contract/plugin.ts'
+import { migrate } from '../../core/services/database/index.ts'
+import type { AttemptRecord, JsonObject } from '../../core/contract/plugin.ts'
 import { gatewayError } from '../../core/contract/plugin.ts'
-import { fakeProvider, harness } from '../../core/testing/index.ts'
+import { fakeProvider, harness, memoryJournal } from '../../core/testing/index.ts'
 import { pluginSuite } from '../../core/testing/plugin-suite.ts'
 import usageLog from '../../plugins/usage-log/index.ts'
 import { RowQueue } from '../../plugins/usage-log/row-queue.ts'
-import { startPostgres } from '../postgres-server.ts'
-import type { PostgresServer } from '../postgres-server.ts'
-import { preparedDataDirectory } from '../prepared-database.ts'
-import { pluginInstance, withinOneSecond } from './plugin-instance.ts'
+import { writeRows } from '../../plugins/usage-log/write.ts'
+import { withinOneSecond } from './plugin-instance.ts'
 import type { PluginInstance } from './plugin-instance.ts'
+import { attempt, away, rollups, rows, settle, silent, target, UsageTests, writes } from './usage-instance.ts'
 
-const logger = { debug() {}, info() {}, warn() {}, error() {} }
 const logs = '/admin/v1/usage/logs'
 const dayMs = 86_400_000
-const opened: OpenedDatabase[] = []
-const instances: PluginInstance[] = []
-let server: PostgresServer
-let embedded: OpenedDatabase
+const tests = new UsageTests()
+const connect = tests.connect.bind(tests)
+const start = tests.start.bind(tests)
 
-before(async () => {
-  server = await startPostgres()
-  embedded = await openDatabase({ dataDirectory: await preparedDataDirectory(), logger })
-  opened.push(embedded)
-})
-
-after(async () => {
-  for (const { hooks } of instances) await hooks.stop?.()
-  for (const database of opened) await database.close()
-  await server.stop()
-})
-
-async function connect(url?: string): Promise<OpenedDatabase> {
-  const database = await openDatabase({ url: url ?? (await server.createDatabase()), dataDirectory: '', logger })
-  opened.push(database)
-  return database
-}
-
-async function start(database: OpenedDatabase, options: JsonObject = {}): Promise<PluginInstance> {
-  const instance = await pluginInstance(usageLog, database, options)
-  instances.push(instance)
-  await instance.hooks.start?.()
-  return instance
-}
-
-const target = { provider: 'openai', model: 'gpt-4o', name: 'openai/gpt-4o', requested: 'gpt-4o' }
-const usage: Usage = {
-  inputTokens: 100,
-  outputTokens: 20,
-  cachedInputTokens: 60,
-  cacheWriteTokens: 5,
-  reasoningTokens: 7,
-  costMicros: 1234,
-}
-
-interface Ended {
-  readonly id?: string
-  readonly principal?: string
-  readonly requestedModel?: string
-  readonly outcome?: Partial<Outcome>
-}
-
-function settle(instance: PluginInstance, { id, principal, requestedModel, outcome }: Ended = {}): string {
-  const exchange = {
-    id: id ?? crypto.randomUUID(),
-    operation: 'generate',
-    dialect: 'chat',
-    principal: { id: principal ?? 'key-1' },
-    request: { model: requestedModel ?? 'gpt-4o', messages: [{ content: 'a secret prompt' }] },
-  }
-  const attempts: AttemptRecord[] = [
-    { target, startedMs: 10, firstEventMs: 15, endedMs: 40, outcome: 'completed', usage },
-  ]
-  void instance.hooks.settle?.(exchange as unknown as Exchange, {
-    status: 'completed',
-    httpStatus: 200,
-    usage,
-    target,
-    attempts,
-    finishReason: 'stop',
-    streamed: true,
-    startedAt: instance.clock.now(),
-    durationMs: 41.6,
-    firstEventMs: 5.4,
-    ...outcome,
-  })
-  return exchange.id
-}
-
-const rows = (database: OpenedDatabase): Promise<Row[]> =>
-  database.query('select * from usage_log_exchanges order by started_at, id')
-
-const inserts = ({ database }: PluginInstance): string[] =>
-  database.statements.filter((statement) => statement.startsWith('insertMany'))
-
-const away = Object.assign(new Error('The database cannot be reached'), { code: 'database_unavailable' })
+after(() => tests.close())
 
 describe('usage-log: rows', () => {
   for (const kind of ['embedded', 'PostgreSQL'] as const)
-    it(`say everything about an exchange but its content (${kind})`, async () => {
-      const database = kind === 'embedded' ? embedded : await connect()
+    it(`say everything about an exchange and its attempts but their content (${kind})`, async () => {
+      const database = kind === 'embedded' ? await tests.embedded() : await connect()
       const instance = await start(database)
       const failure = gatewayError('provider_error', 'Upstream said: a secret prompt', {
         details: { upstream_status: 429 },
       })
       const other = { ...target, provider: 'azure', name: 'azure/gpt-4o' }
+      await instance.clock.advance(1000)
       const attempts: AttemptRecord[] = [
-        { target: other, startedMs: 3, endedMs: 10, outcome: 'failed', error: failure },
-        { target, startedMs: 10, firstEventMs: 15, endedMs: 40, outcome: 'completed', usage },
+        { target: other, startedMs: 960, endedMs: 970, outcome: 'failed', error: failure },
+        attempt({ startedMs: 970, firstEventMs: 975, endedMs: 1000 }),
       ]
-      const id = settle(instance, { outcome: { attempts } })
+      const startedAt = instance.clock.now() - 42
+      const owners = [
+        { kind: 'user', id: 'user-1' },
+        { kind: 'team', id: 'team-1' },
+        { kind: 'team', id: 'team-2' },
+        { kind: 'organization', id: 'org-1' },
+      ]
+      const id = settle(instance, {
+        principal: { id: 'key-1', name: 'a key', owners },
+        requestPlugins: ['web'],
+        outcome: { attempts, startedAt, durationMs: 42 },
+      })
       await instance.clock.advance(500)
       await withinOneSecond(async () => assert.equal((await rows(database)).length, 1))
-      const { body } = await instance.route('GET', logs)
-      const tokens = {
+      const bill = {
         input_tokens: 100,
         output_tokens: 20,
         cached_tokens: 60,
         cache_write_tokens: 5,
         reasoning_tokens: 7,
+        audio_input_tokens: 3,
+        audio_output_tokens: 2,
+        images: 1,
+        cost_micros: 1234,
+        reported_cost_micros: 1200,
+        estimated: false,
       }
-      assert.deepEqual(body['data'], [
-        {
-          id,
-          started_at: new Date(instance.clock.now() - 500),
-          principal_id: 'key-1',
-          operation: 'generate',
-          dialect: 'chat',
-          requested_model: 'gpt-4o',
-          provider: 'openai',
-          model: 'gpt-4o',
-          outcome: 'completed',
-          http_status: 200,
-          error_code: null,
-          plugin: null,
-          streamed: true,
-          attempts: 2,
-          ...tokens,
-          cost_micros: 1234,
-          estimated: false,
-          finish_reason: 'stop',
-          duration_ms: 42,
-          first_event_ms: 5,
-          attempt_records: [
-            {
-              target: 'azure/gpt-4o',
-              outcome: 'failed',
-              status: 429,
-              error_code: 'provider_error',
-              tokens: null,
-              cost_micros: null,
-              ms: 7,
-              first_event_ms: null,
-            },
-            {
-              target: 'openai/gpt-4o',
-              outcome: 'completed',
-              status: null,
-              error_code: null,
-              tokens,
-              cost_micros: 1234,
-              ms: 30,
-              first_event_ms: 5,
-            },
-          ],
-        },
-      ])
-      assert.ok(!JSON.stringify([await rows(database), instance.log]).includes('secret'))
-      await database.query('delete from usage_log_exchanges')
+      const shown = {
+        id,
+        started_at: new Date(startedAt),
+        principal_id: 'key-1',
+        principal_name: 'a key',
+        user_id: 'user-1',
+        service_account_id: null,
+        project_id: null,
+        team_ids: ['team-1', 'team-2'],
+        organization_ids: ['org-1'],
+        operation: 'generate',
+        dialect: 'chat',
+        requested_model: 'gpt-4o',
+        provider: 'openai',
+        model: 'gpt-4o',
+        outcome: 'completed',
+        http_status: 200,
+        error_code: null,
+        plugin: null,
+        plugins: ['web'],
+        streamed: true,
+        ...bill,
+        finish_reason: 'stop',
+        duration_ms: 42,
+        first_event_ms: 5,
+      }
+      const list = await instance.route('GET', logs)
+      assert.deepEqual(list.body['data'], [{ ...shown, attempts: 2 }])
+      const nothing = Object.fromEntries(Object.keys(bill).map((name) => [name, null]))
+      const one = await instance.route('GET', `${logs}/:id`, { params: { id } })
+      assert.deepEqual(one.body, {
+        ...shown,
+        attempt_count: 2,
+        attempts: [
+          {
+            number: 1,
+            started_at: new Date(startedAt + 2),
+            provider: 'azure',
+            model: 'gpt-4o',
+            outcome: 'failed',
+            http_status: 429,
+            error_code: 'provider_error',
+            ...nothing,
+            estimated: false,
+            first_event_ms: null,
+            duration_ms: 10,
+          },
+          {
+            number: 2,
+            started_at: new Date(startedAt + 12),
+            provider: 'openai',
+            model: 'gpt-4o',
+            outcome: 'completed',
+            http_status: null,
+            error_code: null,
+            ...bill,
+            first_event_ms: 5,
+            duration_ms: 30,
+          },
+        ],
+      })
+      assert.ok(!JSON.stringify([await rows(database), one.body, instance.log]).includes('secret'))
+      await instance.hooks.stop?.()
     })
 
   it('of failures name the last target that was tried', async () => {
@@ -189,19 +147,88 @@ describe('usage-log: rows', () => {
     )
   })
 
-  it('take whatever clients and upstreams put into them', async () => {
+  it('take whatever clients and upstreams put into them, and sums of it too', async () => {
     const database = await connect()
     const instance = await start(database)
     const hostile = { inputTokens: 1e30, outputTokens: Number.NaN, cachedInputTokens: -4, reasoningTokens: 0.5 }
-    settle(instance, { requestedModel: `\0\ud800${'x'.repeat(10_000)}`, outcome: { usage: hostile } })
+    const principal = { id: '\0key', name: '\ud800', owners: [{ kind: 'team', id: `{"',\\}\0` }] }
+    for (let count = 0; count < 3; count++)
+      settle(instance, {
+        principal,
+        requestedModel: `\0\ud800${'x'.repeat(10_000)}`,
+        outcome: { usage: hostile, attempts: [attempt({ usage: hostile })] },
+      })
     const named = settle(instance, { id: 'a name of its own' })
     settle(instance, { id: named })
     await instance.hooks.stop?.()
     const stored = await rows(database)
-    assert.equal(stored.length, 2, 'one name is one row')
+    assert.equal(stored.length, 4, 'one name is one row')
     const row = stored.find((each) => String(each['requested_model']).length > 100)
-    assert.equal(row?.['input_tokens'], String(Number.MAX_SAFE_INTEGER))
+    assert.equal(row?.['input_tokens'], '1000000000000')
     assert.deepEqual([row?.['output_tokens'], row?.['cached_tokens'], row?.['reasoning_tokens']], [null, '0', '1'])
+    const sum = await instance.route('GET', '/admin/v1/usage', { query: { team: `{"',\\}` } })
+    assert.deepEqual([sum.body['request_count'], sum.body['input_tokens']], [3, 3e12])
+    const one = await instance.route('GET', `${logs}/:id`, { params: { id: 'a name of its own' } })
+    assert.equal(one.body['principal_id'], 'key-1')
+  })
+
+  it('keep the last name of a key, whichever comes last', async () => {
+    const database = await connect()
+    const instance = await start(database)
+    const startedAt = instance.clock.now()
+    settle(instance, { principal: { id: 'key-1', name: 'new' }, outcome: { startedAt } })
+    await instance.clock.advance(500)
+    settle(instance, { principal: { id: 'key-1', name: 'old' }, outcome: { startedAt: startedAt - 1000 } })
+    await instance.hooks.stop?.()
+    const { body } = await instance.route('GET', '/admin/v1/usage/by-key')
+    assert.deepEqual(
+      (body['data'] as JsonObject[]).map((key) => [key['principal_id'], key['principal_name'], key['request_count']]),
+      [['key-1', 'new', 2]],
+    )
+  })
+
+  it('of an earlier version of the table are moved', async () => {
+    const database = await connect()
+    const directory = await mkdtemp(join(tmpdir(), 'usage-log-'))
+    const migrations = new URL('../../plugins/usage-log/migrations/', import.meta.url)
+    await cp(new URL('001-exchanges.sql', migrations), join(directory, '001-exchanges.sql'))
+    await migrate(database, 'usage-log', pathToFileURL(`${directory}/`))
+    await rm(directory, { recursive: true })
+    const id = crypto.randomUUID()
+    await database.query(
+      `insert into usage_log_exchanges (id, started_at, principal_id, operation, dialect, provider, model, outcome,
+         http_status, streamed, attempts, estimated, duration_ms, first_event_ms, input_tokens, output_tokens,
+         cost_micros, attempt_records)
+       values ($1, '2026-01-01T10:30:00Z', 'old key', 'generate', 'chat', 'openai', 'gpt-4o', 'completed', 200, true, 2,
+         false, 40, 5, 10, 20, 30, $2::jsonb)`,
+      [
+        id,
+        JSON.stringify([
+          { target: 'azure/deep/model', outcome: 'failed', status: 429, error_code: 'provider_error', tokens: null },
+          {
+            target: 'openai/gpt-4o',
+            outcome: 'completed',
+            tokens: { input_tokens: 10, output_tokens: 20 },
+            cost_micros: 30,
+          },
+        ]),
+      ],
+    )
+    const instance = await start(database)
+    const { body } = await instance.route('GET', `${logs}/:id`, { params: { id } })
+    assert.equal(body['principal_id'], 'old key')
+    assert.deepEqual(
+      (body['attempts'] as JsonObject[]).map((each) => [each['provider'], each['model'], each['cost_micros']]),
+      [
+        ['azure', 'deep/model', null],
+        ['openai', 'gpt-4o', 30],
+      ],
+    )
+    const sum = (await instance.route('GET', '/admin/v1/usage', { query: { principal: 'old key' } })).body
+    assert.deepEqual(
+      [sum['request_count'], sum['call_count'], sum['output_tokens'], sum['cost_micros'], sum['average_latency_ms']],
+      [1, 1, 20, 30, 40],
+    )
   })
 })
 
@@ -211,12 +238,12 @@ describe('usage-log: writing', () => {
     const instance = await start(database, { batch_size: 10 })
     for (let count = 0; count < 3; count++) settle(instance)
     await instance.clock.advance(499)
-    assert.deepEqual(inserts(instance), [])
+    assert.equal(writes(instance), 0)
     await instance.clock.advance(1)
     await withinOneSecond(async () => assert.equal((await rows(database)).length, 3))
     for (let count = 0; count < 10; count++) settle(instance)
     await withinOneSecond(async () => assert.equal((await rows(database)).length, 13))
-    assert.deepEqual(inserts(instance), ['insertMany 3', 'insertMany 10'])
+    assert.equal(writes(instance), 2)
   })
 
   it('keeps rows while the database is away, tries less and less often, and loses none', async () => {
@@ -228,7 +255,7 @@ describe('usage-log: writing', () => {
     const expected = new Set<string>()
     for (let count = 0; count < 1200; count++) expected.add(settle(instance))
     await instance.clock.advance(55_000)
-    const tried = inserts(instance).length
+    const tried = writes(instance)
     assert.ok(tried >= 5 && tried <= 10, `tried ${tried} times in a minute`)
     assert.ok(instance.log.every((line) => line.includes('"warn"') && line.includes('"waiting":1200')))
     instance.database.before = () => undefined
@@ -245,13 +272,13 @@ describe('usage-log: writing', () => {
     const instance = await start(database)
     let cuts = 2
     instance.database.after = (sql) => {
-      if (sql.startsWith('insertMany') && cuts-- > 0) throw away
+      if (sql.includes('insert into') && cuts-- > 0) throw away
     }
     for (let count = 0; count < 5; count++) settle(instance)
     await instance.clock.advance(500)
     await withinOneSecond(async () => {
       await instance.clock.advance(1000)
-      assert.equal(inserts(instance).length, 3)
+      assert.equal(writes(instance), 3)
     })
     await instance.hooks.stop?.()
     assert.equal((await rows(database)).length, 5)
@@ -259,6 +286,7 @@ describe('usage-log: writing', () => {
   })
 
   it('survives that every connection is cut', async () => {
+    const server = await tests.server
     const url = await server.createDatabase()
     const instance = await start(await connect(url))
     settle(instance)
@@ -278,33 +306,39 @@ describe('usage-log: writing', () => {
   it('leaves out only the row that the database refuses', async () => {
     const database = await connect()
     const instance = await start(database)
-    await database.query(`alter table usage_log_exchanges add check (principal_id <> 'refused')`)
-    for (let count = 0; count < 20; count++) settle(instance, { principal: count === 13 ? 'refused' : 'fine' })
+    await database.query(`alter table usage_log_callers add check (principal_id <> 'refused')`)
+    for (let count = 0; count < 20; count++) settle(instance, { principal: { id: count === 13 ? 'refused' : 'fine' } })
     await instance.clock.advance(500)
     await withinOneSecond(async () => assert.equal((await rows(database)).length, 19))
     assert.equal(instance.log.filter((line) => line.includes('left out')).length, 1)
   })
 
-  it('drops the oldest rows when too many wait, and says how many', async () => {
+  it('leaves the oldest rows to the next start when too many wait, and says how many', async () => {
     const database = await connect()
+    const journal = memoryJournal()
     const instance = await start(database)
+    const said: object[] = []
     const queue = new RowQueue({
-      database: instance.database,
+      write: (batch) => writeRows(instance.database, batch),
       clock: instance.clock,
-      logger: { ...logger, info: (fields) => said.push(fields), warn: (fields) => said.push(fields) },
+      logger: { ...silent, info: (fields) => said.push(fields), warn: (fields) => said.push(fields) },
       flushIntervalMs: 500,
       batchSize: 5,
+      pending: new Set(),
       mostWaiting: 20,
     })
-    const said: object[] = []
+    queue.start(await journal.open('usage-log'))
     instance.database.before = () => {
       throw away
     }
-    const push = (principal: string): void =>
+    let pushed = 0
+    const push = (): void =>
       queue.push({
         id: crypto.randomUUID(),
-        started_at: new Date(instance.clock.now()),
-        principal_id: principal,
+        started_at: new Date(instance.clock.now() + pushed++),
+        caller_id: crypto.randomUUID(),
+        principal_id: 'a key',
+        owners: [],
         operation: 'generate',
         dialect: 'chat',
         outcome: 'completed',
@@ -313,18 +347,22 @@ describe('usage-log: writing', () => {
         attempts: 0,
         estimated: false,
         duration_ms: 1,
-        attempt_records: [],
+        tries: [],
       })
-    for (let count = 0; count < 5; count++) push('in the first batch')
+    for (let count = 0; count < 5; count++) push()
     await instance.clock.advance(500)
-    for (let count = 0; count < 30; count++) push(count < 10 ? 'old' : 'new')
+    for (let count = 0; count < 30; count++) push()
     await instance.clock.advance(1000)
     instance.database.before = () => undefined
     await queue.stop()
-    const principals = (await rows(database)).map((row) => row['principal_id'])
-    assert.deepEqual(principals.filter((name) => name === 'new').length, 20)
-    assert.ok(principals.length <= 25)
-    assert.ok(said.some((fields) => (fields as { dropped?: number }).dropped === 10))
+    const stored = (await rows(database)).length
+    assert.equal(stored, 25, 'five in the batch, twenty that waited')
+    assert.equal(journal.unreleased('usage-log').length, 10)
+    assert.ok(said.some((fields) => (fields as { set_aside?: number }).set_aside === 10))
+    journal.crash()
+    const next = await start(database, {}, { journal })
+    await next.hooks.stop?.()
+    assert.equal((await rows(database)).length, 35)
   })
 
   it('writes what is left when it stops, and leaves no timer', async () => {
@@ -337,14 +375,14 @@ describe('usage-log: writing', () => {
     await instance.hooks.stop?.()
   })
 
-  it('says what it lost if the database is away at the end', async () => {
+  it('says what it left in the journal if the database is away at the end', async () => {
     const instance = await start(await connect())
     settle(instance)
     instance.database.before = () => {
       throw away
     }
     await instance.hooks.stop?.()
-    assert.ok(instance.log.at(-1)?.includes('"lost":1'))
+    assert.ok(instance.log.at(-1)?.includes('"left":1'))
   })
 })
 
@@ -353,20 +391,29 @@ describe('usage-log: retention', () => {
     const database = await connect()
     const instance = await start(database, options)
     await database.query(
-      `insert into usage_log_exchanges (id, started_at, principal_id, operation, dialect, outcome, http_status,
-         streamed, attempts, estimated, duration_ms, attempt_records)
-       select gen_random_uuid(), $1::timestamptz - n * interval '1 minute', 'old', 'generate', 'chat', 'completed', 200,
-         false, 1, false, 1, '[]' from generate_series(1, 12000) as n`,
-      [new Date(instance.clock.now() - 90 * dayMs)],
+      `with old as (
+         insert into usage_log_exchanges (id, started_at, caller_id, operation, dialect, outcome, http_status, streamed,
+           attempts, estimated, duration_ms)
+         select gen_random_uuid(), $1::timestamptz - n * interval '1 minute', $2, 'generate', 'chat', 'completed', 200,
+           false, 1, false, 1 from generate_series(1, 12000) as n
+         returning id, started_at)
+       insert into usage_log_attempts (exchange_id, number, started_at, provider, model, estimated)
+       select id, 1, started_at, 'openai', 'gpt-4o', false from old`,
+      [new Date(instance.clock.now() - 90 * dayMs), crypto.randomUUID()],
     )
-    settle(instance, { principal: 'new' })
-    settle(instance, { principal: 'nearly old', outcome: { startedAt: instance.clock.now() - 90 * dayMs + 120_000 } })
+    settle(instance, { principal: { id: 'new' } })
+    settle(instance, {
+      principal: { id: 'nearly old' },
+      outcome: { startedAt: instance.clock.now() - 90 * dayMs + 120_000 },
+    })
     return [instance, database]
   }
   const deletes = ({ database }: PluginInstance): number =>
-    database.statements.filter((sql) => sql.includes('delete from')).length
+    database.statements.filter((sql) => sql.includes('delete from usage_log_exchanges')).length
+  const count = async (database: OpenedDatabase, table: string): Promise<number> =>
+    Number((await database.query(`select count(*) from usage_log_${table}`))[0]?.['count'])
 
-  it('deletes old rows in batches, and only those', async () => {
+  it('deletes old exchanges and their attempts in batches, and only those', async () => {
     const [instance, database] = await withOldRows({})
     await instance.clock.advance(60_000)
     await withinOneSecond(() => assert.ok(instance.log.some((line) => line.includes('"rows":12000'))))
@@ -376,68 +423,34 @@ describe('usage-log: retention', () => {
         ['nearly old', 'new'],
       ),
     )
+    assert.equal(await count(database, 'attempts'), 2)
     assert.equal(deletes(instance), 3)
     await instance.clock.advance(3_600_000)
     await withinOneSecond(async () => assert.equal((await rows(database)).length, 1))
+    assert.equal(await count(database, 'attempts'), 1)
+    assert.equal((await rollups(database)).hours.length, 2, 'sums stay')
   })
 
   it('keeps all with 0', async () => {
     const [instance, database] = await withOldRows({ retention_days: 0 })
     await instance.clock.advance(24 * 3_600_000)
     assert.equal(deletes(instance), 0)
-    await withinOneSecond(async () => assert.equal((await rows(database)).length, 12_002))
+    await withinOneSecond(async () => assert.equal(await count(database, 'exchanges'), 12_002))
   })
-})
 
-describe('usage-log: admin API', () => {
-  it('filters and pages', async () => {
-    const instance = await start(await connect())
-    const startMs = instance.clock.now()
-    for (let count = 0; count < 10; count++) {
-      const failed = count % 5 === 0
-      settle(instance, {
-        principal: count % 2 === 0 ? 'even' : 'odd',
-        outcome: {
-          startedAt: startMs + (count >> 1) * 1000,
-          ...(failed && { status: 'aborted', httpStatus: 499 }),
-          target: { ...target, model: count < 3 ? 'small' : 'large', provider: count < 6 ? 'one' : 'two' },
-        },
-      })
-    }
-    await instance.hooks.stop?.()
-    const list = async (query: Record<string, string>): Promise<JsonObject[]> =>
-      (await instance.route('GET', logs, { query })).body['data'] as JsonObject[]
-    const count = async (query: Record<string, string>): Promise<number> => (await list(query)).length
-    assert.equal(await count({}), 10)
-    assert.equal(await count({ principal: 'even' }), 5)
-    assert.equal(await count({ model: 'small' }), 3)
-    assert.equal(await count({ provider: 'two' }), 4)
-    assert.equal(await count({ outcome: 'aborted' }), 2)
-    assert.equal(await count({ outcome: 'aborted', principal: 'odd', provider: 'one' }), 1)
-    const from = new Date(startMs + 1000).toISOString()
-    const to = new Date(startMs + 3000).toISOString()
-    assert.equal(await count({ from }), 8)
-    assert.equal(await count({ to }), 6)
-    assert.equal(await count({ from, to }), 4)
-    const all = await list({ principal: 'even' })
-    const paged: JsonObject[] = []
-    for (let cursor: string | null = ''; cursor !== null;) {
-      const query: Record<string, string> = { principal: 'even', limit: '2', ...(cursor !== '' && { cursor }) }
-      const { body } = await instance.route('GET', logs, { query })
-      paged.push(...(body['data'] as JsonObject[]))
-      cursor = (body['pagination'] as { next_cursor: string | null }).next_cursor
-    }
-    assert.deepEqual(paged, all)
-    await assert.rejects(
-      instance.route('GET', logs, { query: { outcome: 'lost', from: 'yesterday', modle: 'x' } }),
-      (error: { status: number; details: { errors: { path: string }[] } }) => {
-        assert.deepEqual(
-          error.details.errors.map(({ path }) => path),
-          ['outcome', 'from', 'modle'],
-        )
-        return error.status === 400
-      },
-    )
+  it('deletes old sums by whole days, and keeps exchanges of the same time', async () => {
+    const database = await connect()
+    const instance = await start(database, { retention_days: 0, rollup_retention_days: 10 })
+    await instance.clock.advance(dayMs / 2)
+    const nowMs = instance.clock.now()
+    for (const days of [0, 1, 9.9, 10.4, 10.6, 11, 30])
+      settle(instance, { outcome: { startedAt: nowMs - days * dayMs } })
+    await withinOneSecond(async () => {
+      await instance.clock.advance(600_000)
+      const { hours, days } = await rollups(database)
+      assert.deepEqual([hours.length, days.length], [4, 3])
+    })
+    assert.equal((await rows(database)).length, 7)
   })
 })
 
@@ -461,4 +474,4 @@ describe('usage-log: in a gateway', () => {
   })
 })
 
-pluginSuite(usageLog, { database: async () => embedded })
+pluginSuite(usageLog, { database: () => connect() })
