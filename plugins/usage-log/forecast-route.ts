@@ -1,6 +1,6 @@
 import { jsonReply } from '@hadrian/core/plugin'
 import type { Clock, Queryable, Route } from '@hadrian/core/plugin'
-import { adminRoute } from './admin.ts'
+import { adminRoute } from './admin-route.ts'
 import { addDays, dateAt, daysBetween, periodOf, startOf } from './calendar.ts'
 import { commonFilters, readFilters } from './filters.ts'
 import { forecast } from './forecast.ts'

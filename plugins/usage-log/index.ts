@@ -1,5 +1,4 @@
 import { definePlugin } from '@hadrian/core/plugin'
-import { availableOr503 } from './admin.ts'
 import { forecastRoute } from './forecast-route.ts'
 import { logRoutes } from './log-routes.ts'
 import { PendingRows } from './pending-rows.ts'
@@ -67,10 +66,9 @@ export default definePlugin({
       days: options.retention_days,
       rollupDays: options.rollup_retention_days,
     })
-    const readable = availableOr503(db)
     return {
       settle: (exchange, outcome) => queue.push(rowOf(exchange, outcome, clock.monotonicMs())),
-      routes: [...logRoutes(readable, clock), ...sumRoutes(readable, clock), forecastRoute(readable, clock)],
+      routes: [...logRoutes(db, clock), ...sumRoutes(db, clock), forecastRoute(db, clock)],
       async start() {
         const channel = await journal.open(name)
         pending.adopt(channel)

@@ -1,6 +1,6 @@
 import { gatewayError, jsonReply, pageBody, readPage } from '@hadrian/core/plugin'
 import type { Clock, Queryable, Route } from '@hadrian/core/plugin'
-import { adminRoute } from './admin.ts'
+import { adminRoute } from './admin-route.ts'
 import { exchangeBody, listExchanges, readAttempts, readExchange } from './exchanges.ts'
 import { exportExchanges } from './export.ts'
 import { logFilters, readFilters } from './filters.ts'

@@ -1,6 +1,6 @@
 import { invalidRequest, jsonReply } from '@hadrian/core/plugin'
 import type { Clock, JsonObject, Queryable, Route } from '@hadrian/core/plugin'
-import { adminRoute } from './admin.ts'
+import { adminRoute } from './admin-route.ts'
 import { readGroups, readSeries, readSummary } from './aggregates.ts'
 import type { Granularity, Grouping } from './aggregates.ts'
 import { commonFilters, readFilters } from './filters.ts'
