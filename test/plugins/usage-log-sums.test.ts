@@ -355,7 +355,7 @@ for (const kind of ['embedded', 'PostgreSQL'] as const)
         })
     })
 
-    it('are 503 while the database is away, and 500 for anything else', async () => {
+    it('say that the database is away, and pass on any other failure of it', async () => {
       for (const route of ['', '/by-key', '/by-date', '/forecast', '/logs', '/logs/export']) {
         instance.database.before = () => {
           throw away
