@@ -9,7 +9,15 @@ import type { Definition, Discovery, PackageDescriptor, PackageKind } from './di
 import { memoryPackage } from './discover.ts'
 
 /** Plugins that are on unless the config says `enabled = false`, in their given order. */
-export const defaultPlugins: readonly string[] = ['auth', 'router', 'usage-log']
+export const defaultPlugins: readonly string[] = [
+  'identity',
+  'auth',
+  'rate-limit',
+  'budget',
+  'pricing',
+  'router',
+  'usage-log',
+]
 
 /** Bundled plugins that need no credential: a client may name them without any config. */
 const onRequestPlugins: readonly string[] = ['response-healing']

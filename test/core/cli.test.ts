@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { controlSocketPath } from '../../core/boot/control-socket.ts'
-import { directoryWith, packageFiles } from './boot-fixtures.ts'
+import { defaultPlugins } from '../../core/boot/selection.ts'
+import { directoryWith, packageFiles, withoutDefaultsToml } from './boot-fixtures.ts'
 import { runCommand, runNode, runShell, startCommand } from './cli-process.ts'
 import type { Running } from './cli-process.ts'
 
@@ -31,8 +32,23 @@ export default {
       if (call.headers.authorization?.startsWith('Bearer gw_live_')) call.identify({ id: 'key' })
     },
     routes: [
-      { method: 'GET', path: '/admin/v1/api-keys', scope: 'admin', handle: () => jsonReply({ data: read(), pagination: {} }) },
+      { method: 'GET', path: '/admin/v1/api-keys', scope: 'admin', handle: ({ query }) => jsonReply({
+        data: read().filter((key) => (!query.owner_id || key.owner?.project_id === query.owner_id) && (query.revoked !== 'false' || !key.revoked_at)),
+        pagination: {},
+      }) },
       { method: 'POST', path: '/admin/v1/api-keys', scope: 'admin', handle: async (call) => jsonReply(create(await call.body()), { status: 201 }) },
+      { method: 'GET', path: '/admin/v1/api-keys/:id', scope: 'admin', handle: (call) => {
+        const key = read().find(({ id }) => id === call.params.id)
+        if (!key) throw gatewayError('not_found', 'No such key')
+        return jsonReply(key)
+      } },
+      { method: 'POST', path: '/admin/v1/api-keys/:id/rotate', scope: 'admin', handle: async (call, principal) => {
+        const key = read().find(({ id }) => id === call.params.id)
+        if (!key) throw gatewayError('not_found', 'No such key')
+        const rotation = await call.body()
+        const previous_keys = [{ valid_until: '2030-01-04T05:06:07Z' }]
+        return jsonReply({ ...key, rotation, caller: principal, previous_keys, key: 'gw_live_rotated' }, { status: 201 })
+      } },
       { method: 'DELETE', path: '/admin/v1/api-keys/:id', scope: 'admin', handle: (call) => {
         const keys = read()
         const key = keys.find(({ id }) => id === call.params.id)
@@ -45,13 +61,10 @@ export default {
   }),
 }`
 
-const withoutDefaults =
-  '[plugins.auth]\nenabled = false\n[plugins.router]\nenabled = false\n[plugins.usage-log]\nenabled = false\n'
-
 /** A directory whose gateway has the key ring and the test provider, and no other plugin. */
 function site(context: TestContext, toml = ''): string {
   return directoryWith(context, {
-    'hadrian.toml': `${toml}${withoutDefaults}[plugins.response-healing]\nenabled = false\n[plugins.keyring]\n[packages]\npaths = ["keyring"]\n`,
+    'hadrian.toml': `${toml}${withoutDefaultsToml}[plugins.response-healing]\nenabled = false\n[plugins.keyring]\n[packages]\npaths = ["keyring"]\n`,
     ...packageFiles('keyring', { kind: 'plugin', name: 'keyring', api: 1 }, { code: keyring }),
   })
 }
@@ -93,12 +106,12 @@ test('help, version and mistakes of the command line', async (context) => {
   assert.equal(missing.code, 2)
   assert.equal(missing.stderr, 'hadrian: "keys revoke" needs the id of a key\nRun "hadrian keys --help" for usage.\n')
   assert.equal(wordless.code, 2)
-  assert.match(wordless.stderr, /^hadrian: "keys" needs one of these words: create, list, revoke\n/)
+  assert.match(wordless.stderr, /^hadrian: "keys" needs one of these words: create, list, show, rotate, revoke\n/)
 })
 
 test('a config with many mistakes is reported as a list without a stack trace', async (context) => {
   const directory = directoryWith(context, {
-    'hadrian.toml': `${withoutDefaults}[server]\nprot = 1\nhost = ""\n[providers.test]\n[providers.mine]\ntype = "tset"\n[log]\nlevel = "\${LEVEL}"\n`,
+    'hadrian.toml': `${withoutDefaultsToml}[server]\nprot = 1\nhost = ""\n[providers.test]\n[providers.mine]\ntype = "tset"\n[log]\nlevel = "\${LEVEL}"\n`,
   })
   for (const command of ['check', 'plan', 'serve', 'config'])
     assert.deepEqual(await runCommand(context, [command], { directory }), {
@@ -137,7 +150,10 @@ test('check, plan, plugins and config look without opening or making anything', 
   assert.equal(check.stdout, `${realpathSync(directory)}/hadrian.toml: OK. Plugins: keyring. Providers: test.\n`)
   assert.equal(
     plan.stdout,
-    'HOOK          #  PLUGIN    WHY\nauthenticate  1  keyring   config[4]\ndispatch      1  (kernel)  calls providers\n',
+    `HOOK          #  PLUGIN    WHY
+authenticate  1  keyring   config[${defaultPlugins.length + 1}]
+dispatch      1  (kernel)  calls providers
+`,
   )
   assert.match(plugins.stdout, /^keyring +plugin +on +1\.2\.3 +path: \S+keyring/m)
   assert.match(plugins.stdout, /^auth +plugin +off +\S+ +bundled/m)
@@ -214,6 +230,62 @@ key-2  running  gw_live_1  2030-01-02 03:04             until 2040-01-01 00:00
   const denied = await fetch(`${running.url}/admin/v1/api-keys`, { headers: { authorization: 'Bearer gw_live_1' } })
   assert.equal(denied.status, 403)
   await denied.body?.cancel()
+})
+
+test('keys have owners, limits and addresses, and are shown and rotated', async (context) => {
+  const directory = site(context)
+  await served(context, directory)
+  const keys = (...words: string[]): ReturnType<typeof runCommand> =>
+    runCommand(context, ['keys', ...words], { directory })
+  const full = '--owner project:p-1 --ip 10.0.0.0/8 --ip ::1 --budget monthly=100 --budget daily=2.5'.split(' ')
+  full.push('--limit', 'requests_per_minute=60', '--limit', 'tokens_per_day=1000000')
+  assert.equal((await keys('create', '--name', 'web', ...full)).stdout, 'gw_live_secret1\n')
+  await keys('create', '--name', 'other')
+  const [shown] = JSON.parse((await keys('list', '--owner', 'project:p-1', '--active', '--json')).stdout) as object[]
+  const expected = {
+    id: 'key-2',
+    key_prefix: 'gw_live_1',
+    created_at: '2030-01-02T03:04:05Z',
+    name: 'web',
+    owner: { type: 'project', project_id: 'p-1' },
+    ip_allowlist: ['10.0.0.0/8', '::1'],
+    budgets: [
+      { period: 'monthly', limit_usd: 100 },
+      { period: 'daily', limit_usd: 2.5 },
+    ],
+    rate_limits: { requests_per_minute: 60, tokens_per_day: 1_000_000 },
+  }
+  assert.deepEqual(shown, expected)
+  assert.deepEqual(JSON.parse((await keys('show', 'key-2', '--json')).stdout), expected)
+  assert.match((await keys('show', 'key-2')).stdout, /^owner +\{"type":"project","project_id":"p-1"\}$/m)
+  const rotated = await keys('rotate', 'key-2', '--grace', '2h')
+  assert.deepEqual(rotated, {
+    code: 0,
+    signal: null,
+    stdout: 'gw_live_rotated\n',
+    stderr:
+      'Rotated key key-2. The key of until now works until 2030-01-04 05:06. The new one cannot be shown again:\n',
+  })
+  const { rotation, caller } = JSON.parse((await keys('rotate', 'key-2', '--grace', '90s', '--json')).stdout) as {
+    rotation: object
+    caller: { scopes: string[] }
+  }
+  assert.deepEqual(rotation, { grace_period_seconds: 90 })
+  assert.deepEqual(caller.scopes.toSorted(), ['admin', 'chat', 'completions', 'embeddings', 'models'])
+  for (const verb of ['show', 'rotate']) assert.match((await keys(verb, 'key-9')).stderr, /^There is no key "key-9"/)
+  const mistakes: [string[], RegExp][] = [
+    [['create', '--owner', 'p-1'], /"p-1" is no owner: write for instance project:ID/],
+    [['create', '--budget', 'monthly'], /"monthly" is no budget: write for instance monthly=100/],
+    [['create', '--limit', 'rpm:60'], /"rpm:60" is no limit: write for instance requests_per_minute=60/],
+    [['rotate', 'key-2', '--grace', 'soon'], /"soon" is no length of time: write for instance 30m, 24h or 7d/],
+    [['rotate'], /"keys rotate" needs the id of a key/],
+    [['rotat', 'key-2'], /unknown command "keys rotat". Did you mean "rotate"\?/],
+  ]
+  for (const [words, message] of mistakes) {
+    const { code, stderr } = await keys(...words)
+    assert.equal(code, 2)
+    assert.match(stderr, message)
+  }
 })
 
 test('one gateway per data directory; it stops when its launcher is killed', { timeout: 30_000 }, async (context) => {

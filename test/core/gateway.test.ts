@@ -5,10 +5,10 @@ import type { TestContext } from 'node:test'
 import { createGateway } from '../../core/index.ts'
 import type { Gateway, GatewayOptions, MemoryPlugin } from '../../core/index.ts'
 import type { Hooks, PluginDefinition, Services } from '../../core/contract/plugin.ts'
-import { directoryWith, lines, problemsOf, recordingLogger } from './boot-fixtures.ts'
+import { directoryWith, lines, problemsOf, recordingLogger, withoutDefaults } from './boot-fixtures.ts'
 
 const off = { enabled: false }
-const quiet = { auth: off, router: off, 'usage-log': off, 'response-healing': off }
+const quiet = { ...withoutDefaults, 'response-healing': off }
 
 type Parts = Partial<Omit<PluginDefinition, 'setup'>>
 

@@ -6,10 +6,8 @@ import type { Hooks, JournalChannel, PluginDefinition, Services } from '../../co
 import { createGateway } from '../../core/index.ts'
 import type { GatewayOptions } from '../../core/index.ts'
 import { harness, memoryJournal } from '../../core/testing/index.ts'
-import { directoryWith, lines, problemsOf, recordingLogger } from './boot-fixtures.ts'
+import { directoryWith, lines, problemsOf, recordingLogger, withoutDefaults } from './boot-fixtures.ts'
 import { leftAt, leftIn } from './journal-files.ts'
-
-const off = { enabled: false }
 
 const plugin = (setup: (services: Services) => Hooks): PluginDefinition => ({
   name: 'keeper',
@@ -26,15 +24,7 @@ const gatewayWith = (directory: string, setup: (services: Services) => Hooks, op
     ...options,
     config: {
       ...options.config,
-      plugins: {
-        identity: off,
-        auth: off,
-        'rate-limit': off,
-        budget: off,
-        pricing: off,
-        router: off,
-        'usage-log': off,
-      },
+      plugins: withoutDefaults,
     },
     overrides: { logger: recordingLogger(), plugins: [[plugin(setup)]], ...options.overrides },
   })

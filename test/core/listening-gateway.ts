@@ -3,7 +3,7 @@ import { createGateway } from '../../core/index.ts'
 import type { Gateway } from '../../core/index.ts'
 import { FakeClock, fakeProvider } from '../../core/testing/index.ts'
 import type { FakeProvider, LogLine } from '../../core/testing/index.ts'
-import { recordingLogger } from './boot-fixtures.ts'
+import { recordingLogger, withoutDefaults } from './boot-fixtures.ts'
 
 export interface Listening extends AsyncDisposable {
   readonly gateway: Gateway
@@ -20,13 +20,12 @@ export async function listening(
 ): Promise<Listening> {
   const clock = new FakeClock()
   const logger = recordingLogger()
-  const off = { enabled: false }
   const gateway = await createGateway({
     environment: {},
     config: {
       server: { host: '127.0.0.1', port: 0, shutdown_timeout_ms: 100, ...config },
       routing: { default_provider: 'fake' },
-      plugins: { auth: off, router: off, 'usage-log': off },
+      plugins: withoutDefaults,
     },
     overrides: {
       clock,

@@ -135,7 +135,7 @@ describe('an object replaced in its bytes', () => {
     const bytes = Buffer.from(JSON.stringify(value))
     assert.equal(replaceObject(bytes, 'usage', usage, { cost: 1 }), undefined)
     const end = { usage: { inputTokens: 1, outputTokens: 0, costMicros: 5 } }
-    const whole = verbatimBody(bytes, value, end, dialects.chat.encodeUsage)
+    const whole = verbatimBody(bytes, value, end, (usage) => dialects.chat.encodeUsage(usage))
     assert.deepEqual(JSON.parse(Buffer.from(whole).toString()), {
       usage: { total_tokens: 1, cost: 0.000005, cost_details: { upstream_inference_cost: null }, is_byok: false },
       choices: [{ usage }],

@@ -4,12 +4,12 @@ import { plan as planCommand } from '../../core/cli/plan.ts'
 import type { Hooks, JsonObject, ObjectSchema, PluginDefinition } from '../../core/contract/plugin.ts'
 import { createGateway } from '../../core/index.ts'
 import type { Gateway, MemoryPlugin } from '../../core/index.ts'
-import { directoryWith, lines, problemsOf } from './boot-fixtures.ts'
+import { directoryWith, lines, problemsOf, withoutDefaults } from './boot-fixtures.ts'
 import { hookPlugin } from './hook-plugin.ts'
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 const off = { enabled: false }
-const alone = { auth: off, router: off, 'usage-log': off, 'response-healing': off }
+const alone = { ...withoutDefaults, 'response-healing': off }
 
 function gatewayWith(plugins: readonly (PluginDefinition | MemoryPlugin)[], config: JsonObject = {}): Promise<Gateway> {
   return createGateway({
@@ -66,11 +66,19 @@ describe('hadrian plan', () => {
     const directory = directoryWith(context, { 'hadrian.toml': '' })
     assert.equal((await print(`${directory}/hadrian.toml`)).printed, `\
 HOOK          #  PLUGIN            WHY
-authenticate  1  auth              default
+authenticate  1  auth              after identity
+admit         1  rate-limit        default
+              2  budget            default
 route         1  router            default
 dispatch      1  (kernel)          calls providers
+reserve       1  rate-limit        default
+              2  budget            default
+              3  pricing           default
 stream        1  response-healing  default; reverse order; holds the stream back; on request as "response-healing"
-settle        1  usage-log         default; reverse order`) // prettier-ignore
+settle        1  usage-log         default; reverse order
+              2  pricing           default; reverse order
+              3  budget            default; reverse order
+              4  rate-limit        default; reverse order`) // prettier-ignore
   })
 
   it('of a richer one', async (context) => {
@@ -90,12 +98,20 @@ enabled = false
     const { printed, said } = await print(`${directory}/hadrian.toml`)
     assert.equal(printed, `\
 HOOK          #  PLUGIN            WHY
-authenticate  1  auth              default
+authenticate  1  auth              after identity
+admit         1  rate-limit        default
+              2  budget            default
 route         1  router            default
 transform     1  blocklist         before router
 dispatch      1  (kernel)          calls providers
+reserve       1  rate-limit        default
+              2  budget            default
+              3  pricing           default
 event         1  blocklist         before router; reverse order; guards output, so after the others
-stream        1  response-healing  after blocklist; reverse order; holds the stream back; always`) // prettier-ignore
+stream        1  response-healing  after blocklist; reverse order; holds the stream back; always
+settle        1  pricing           default; reverse order
+              2  budget            default; reverse order
+              3  rate-limit        default; reverse order`) // prettier-ignore
     assert.match(said, /plugin "blocklist" wants to run before "no-such-plugin", which no installed package is called/)
   })
 })

@@ -1,14 +1,13 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { defaultPlugins } from '../../core/boot/selection.ts'
 import { jsonReply } from '../../core/contract/plugin.ts'
 import type { Hooks, PluginDefinition, Services } from '../../core/contract/plugin.ts'
 import { createGateway } from '../../core/index.ts'
 import type { Gateway, GatewayOptions } from '../../core/index.ts'
 import { fakeProvider } from '../../core/testing/index.ts'
 import type { FakeProvider } from '../../core/testing/index.ts'
-import { directoryWith, recordingLogger } from './boot-fixtures.ts'
+import { directoryWith, recordingLogger, withoutDefaultsToml } from './boot-fixtures.ts'
 
 /** A gateway whose config is a file that a test rewrites. */
 export interface Reloadable {
@@ -23,8 +22,6 @@ export interface Reloadable {
   chat(init?: { readonly stream?: boolean }, body?: object): Promise<Response>
   admin(method: string, path: string): Promise<Response>
 }
-
-const off = defaultPlugins.map((name) => `[plugins.${name}]\nenabled = false\n`).join('')
 
 /** Starts one, with these plugins installed: the file names those that are on. */
 export async function reloadable(
@@ -42,7 +39,7 @@ export async function reloadable(
   const provider = setup.provider ?? fakeProvider()
   const directory = directoryWith(context as TestContext, {})
   const file = join(directory, 'hadrian.toml')
-  const write = (toml: string): void => writeFileSync(file, toml + off)
+  const write = (toml: string): void => writeFileSync(file, toml + withoutDefaultsToml)
   write(setup.toml ?? '')
   const logger = recordingLogger()
   const gateway = await createGateway({

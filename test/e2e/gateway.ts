@@ -2,6 +2,7 @@
 
 import type { BootstrapKey } from '@hadrian/plugin-auth'
 import OpenAI from 'openai'
+import { defaultPlugins } from '../../core/boot/selection.ts'
 import { createGateway } from '../../core/index.ts'
 import type { Gateway, GatewayOverrides } from '../../core/index.ts'
 import type { JsonObject, Outcome, Principal } from '../../core/contract/plugin.ts'
@@ -120,9 +121,7 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<RunningGat
         ...table('providers'),
       },
       plugins: {
-        ...(isComplete
-          ? {}
-          : { auth: { enabled: false }, router: { enabled: false }, 'usage-log': { enabled: false } }),
+        ...(isComplete ? {} : Object.fromEntries(defaultPlugins.map((name) => [name, { enabled: false }]))),
         ...table('plugins'),
       },
     },

@@ -6,6 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { defaultPlugins } from '../../core/boot/selection.ts'
 
 export interface ServedProcess {
   readonly child: ChildProcess
@@ -17,9 +18,7 @@ export interface ServedProcess {
 }
 
 /** Plugins that need a database, switched off, for a server that starts at once. */
-export const withoutDatabase = ['auth', 'router', 'usage-log']
-  .map((name) => `[plugins.${name}]\nenabled = false\n`)
-  .join('')
+export const withoutDatabase = defaultPlugins.map((name) => `[plugins.${name}]\nenabled = false\n`).join('')
 
 /** Runs `hadrian serve` with this `hadrian.toml` on a free port. Killed when the test ends, if it still runs. */
 export async function serveProcess(

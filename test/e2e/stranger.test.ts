@@ -4,6 +4,7 @@ import { join, relative } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import OpenAI, { APIError } from 'openai'
+import { defaultPlugins } from '../../core/boot/selection.ts'
 import { runCommand, startCommand } from '../core/cli-process.ts'
 import type { Finished, Running } from '../core/cli-process.ts'
 import { installPackages } from './installation.ts'
@@ -17,6 +18,9 @@ port = 0
 mark = "!!!"
 
 [providers.test]
+
+[providers.openai]
+api_key = "never-sent"
 
 [plugins.max-words]
 limit = 3
@@ -43,7 +47,8 @@ describe('packages installed from tarballs', { timeout: 110_000 }, () => {
       dependencies: Record<string, string>
     }
     const names = Object.keys(manifest.dependencies)
-    assert.ok(names.length >= 11, names.join())
+    assert.ok(names.length >= 16, names.join())
+    for (const plugin of defaultPlugins) assert.ok(names.includes(`@hadrian/plugin-${plugin}`), plugin)
     for (const name of names) {
       const files = filesOf(join(modules, name))
       assert.deepEqual(
@@ -62,6 +67,11 @@ describe('packages installed from tarballs', { timeout: 110_000 }, () => {
     const plugins = await hadrian(context, ['plugins'])
     assert.match(plugins.stdout, /max-words +plugin +on +1\.0\.0 +dependency: .*node_modules.hadrian-plugin-max-words/)
     assert.match(plugins.stdout, /shout +provider +on +1\.0\.0 +dependency: .*node_modules.hadrian-provider-shout/)
+    for (const name of defaultPlugins)
+      assert.match(plugins.stdout, new RegExp(`^${name} +plugin +on .* dependency: .*.plugin-${name} `, 'm'))
+    const jwt = await hadrian(context, ['plugins', 'jwt'])
+    assert.match(jwt.stdout, /^jwt \S+ \(plugin, dependency: .*.plugin-jwt\)$/m)
+    assert.match(jwt.stdout, /issuer +string/)
     const options = await hadrian(context, ['plugins', 'max-words'])
     assert.match(options.stdout, /limit +integer +1000 +Words in all texts of a request\./)
   })
@@ -121,6 +131,12 @@ describe('packages installed from tarballs', { timeout: 110_000 }, () => {
           assert.match(error.message, /has 4 words; the limit is 3/)
           return true
         })
+    })
+
+    test('the built-in prices are there', async () => {
+      const url = new URL('/admin/v1/model-pricing/effective?provider=openai&model=gpt-4o', client.baseURL)
+      const response = await fetch(url, { headers: { authorization: `Bearer ${client.apiKey}` } })
+      assert.equal(((await response.json()) as { source?: string }).source, 'built-in')
     })
 
     test('the documents of the API are there', async () => {

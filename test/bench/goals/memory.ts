@@ -57,7 +57,9 @@ const idle: Measurement = {
   async measure(bench) {
     const gateway = await bench.freshGateway({
       name: 'idle',
-      config: '[plugins.blocklist]\nwords = ["bench-word"]\n\n[plugins.response-healing]\n',
+      config:
+        '[plugins.blocklist]\nwords = ["bench-word"]\n\n[plugins.response-healing]\n\n[plugins.jwt]\n' +
+        'issuer = "bench"\naudience = "bench"\nsecret = "a secret of more than thirty-two characters"\n',
     })
     await pause(settleMs)
     const bytes = residentBytes(gateway.target.pid)
