@@ -4,7 +4,7 @@ import { findListed, pricesAt } from './price-list.ts'
 import type { DatedPrices, FoundLists, PriceList } from './price-list.ts'
 
 /** Where a price comes from, the strongest first. */
-export type PriceSource = 'admin' | 'config' | 'built-in' | 'default' | 'unknown'
+export type PriceSource = 'admin' | 'config' | 'free' | 'built-in' | 'default' | 'unknown'
 
 /** What is known of the price of a target. */
 export interface KnownPrice {
@@ -18,6 +18,8 @@ export interface KnownPrice {
 export interface BookOptions {
   readonly clock: Clock
   readonly honoursReportedCost: boolean
+  /** Provider instances whose calls cost nothing. */
+  readonly free?: ReadonlySet<string>
   /** Charged where nothing else is known. */
   readonly defaultPrices?: ModelPrices
 }
@@ -27,22 +29,25 @@ const aheadMs = [0, 15, 30, 45, 60].map((minutes) => minutes * 60_000)
 const none: readonly ModelPrices[] = []
 
 const unknownPrice: KnownPrice = { source: 'unknown' }
+const nothing: KnownPrice = { source: 'free', dated: [{ prices: { input: 0, output: 0 } }] }
 
 /**
- * The prices of targets: admin before config before built-in before the default. What was found for a target is
+ * The prices of targets: admin before config before free before built-in before the default. What was found for a target is
  * remembered with it; the catalog keeps targets, and forgets them.
  */
 export class Book implements PriceBook {
   readonly honoursReportedCost: boolean
   readonly #clock: Clock
+  readonly #free: ReadonlySet<string>
   readonly #default: KnownPrice
   #entries = new PriceEntries()
   #listsByInstance = new Map<string, readonly [PriceList, ...PriceList[]]>()
   #known = new WeakMap<Target, KnownPrice>()
 
-  constructor({ clock, honoursReportedCost, defaultPrices }: BookOptions) {
+  constructor({ clock, honoursReportedCost, free = new Set(), defaultPrices }: BookOptions) {
     this.#clock = clock
     this.honoursReportedCost = honoursReportedCost
+    this.#free = free
     this.#default = defaultPrices ? { source: 'default', dated: [{ prices: defaultPrices }] } : unknownPrice
   }
 
@@ -88,6 +93,7 @@ export class Book implements PriceBook {
     if (entry) return { source: 'admin', dated: [{ prices: entry.prices }], origin: { id: entry.id } }
     const configured = target.info?.prices
     if (configured) return { source: 'config', dated: [{ prices: configured }] }
+    if (this.#free.has(target.provider)) return nothing
     const [list, ...fallbacks] = this.#listsByInstance.get(target.provider) ?? []
     const listed = list && findListed(list, fallbacks, target.model)
     if (!listed) return this.#default

@@ -1,5 +1,5 @@
 import { definePlugin, readPrices } from '@hadrian/core/plugin'
-import type { JsonObject, ModelPrices, PriceBook } from '@hadrian/core/plugin'
+import type { JsonObject, ModelPrices, PriceBook, ProviderSummary } from '@hadrian/core/plugin'
 import { Book } from './book.ts'
 import { BuiltInPrices } from './built-in-prices.ts'
 import { EntryCache } from './entry-cache.ts'
@@ -23,6 +23,7 @@ export default definePlugin({
     const book = new Book({
       clock,
       honoursReportedCost: options.reported_cost === 'prefer',
+      free: freeInstances(catalog.providers, options.free),
       ...(options.unknown === 'default' && defaultPrices && { defaultPrices }),
     })
     const builtIn = new BuiltInPrices({
@@ -60,6 +61,16 @@ export default definePlugin({
     }
   },
 })
+
+/** @throws Error that names instances which do not exist */
+function freeInstances(instances: readonly ProviderSummary[], named: readonly string[]): ReadonlySet<string> {
+  const missing = named.filter((each) => instances.every(({ name }) => name !== each))
+  if (missing.length > 0)
+    throw new Error(
+      `free names ${missing.join(', ')}; there are ${instances.map(({ name }) => name).join(', ') || 'none'}`,
+    )
+  return new Set([...named, ...instances.filter(({ type }) => type === 'test').map(({ name }) => name)])
+}
 
 /** What no schema can see, two tiers from the same count of tokens on, is the only mistake left. */
 function readDefault(prices: JsonObject): ModelPrices | undefined {

@@ -28,6 +28,13 @@ export const options = {
       description:
         'Price lists of provider instances, where the base URL does not say which one it is: `{ local = "openai" }`.',
     },
+    free: {
+      type: 'array',
+      items: { type: 'string', minLength: 1 },
+      default: [],
+      description:
+        'Provider instances whose calls cost nothing: a model server of your own. Those of type `test` always do.',
+    },
     unknown: {
       enum: ['allow', 'refuse', 'default'],
       default: 'allow',

@@ -71,6 +71,10 @@ function configText({ upstreamUrl, databaseUrl, config = '' }: GatewaySetup): st
 [server]
 port = 0
 
+[plugins.pricing]
+unknown = "default"
+default_prices = { input_per_million = 2.5, output_per_million = 10, cached_input_per_million = 1.25 }
+
 [providers.mock]
 type = "openai"
 base_url = "${upstreamUrl}/v1"

@@ -213,6 +213,15 @@ describe('admin API of prices', () => {
     })
     const nothing = await other.route('GET', `${path}/effective`, { query: { provider: 'fake', model: 'mine' } })
     assert.deepEqual(nothing.body, { provider: 'fake', model: 'mine', source: 'unknown', origin: null, prices: null })
+    const free = await start(await connect(), { free: ['fake'], providers: { fake: 'openai' } })
+    const costless = await free.route('GET', `${path}/effective`, { query: { provider: 'fake', model: 'gpt-4o' } })
+    assert.deepEqual(costless.body, {
+      provider: 'fake',
+      model: 'gpt-4o',
+      source: 'free',
+      origin: null,
+      prices: { input_per_million: 0, output_per_million: 0 },
+    })
     await assert.rejects(effective({ provider: 'nobody' }), (error: GatewayError) => {
       const { errors } = error.details as { errors: { path: string }[] }
       return errors.map((mistake) => mistake.path).join() === 'provider,model'
@@ -308,6 +317,7 @@ describe('options of pricing', () => {
   it('must fit together', async () => {
     await refused({ unknown: 'default' }, /needs default_prices/)
     await refused({ providers: { nobody: 'openai' } }, /providers names nobody/)
+    await refused({ free: ['fake', 'nobody'] }, /free names nobody/)
     const tier = { above_input_tokens: 1, input_per_million: 1, output_per_million: 1 }
     const prices = { input_per_million: 1, output_per_million: 1, tiers: [tier, tier] }
     await refused({ unknown: 'default', default_prices: prices }, /default_prices\.tiers\[1\]\.above_input_tokens/)
