@@ -131,10 +131,11 @@ async function list(call: Call, query: Readonly<Record<string, string>>, input: 
   }
   if (input.options['json'] === true) input.print(JSON.stringify(all, null, 2))
   else if (all.length === 0) input.say('There are no keys. "hadrian keys create" makes one.')
-  else
+  else {
+    const areOwned = all.some((key) => ownerOf(key) !== '')
     input.print(
       table(
-        ['ID', 'NAME', 'KEY', 'CREATED', 'LAST USED', 'STATE'],
+        ['ID', 'NAME', 'KEY', 'CREATED', 'LAST USED', 'STATE', ...(areOwned ? ['OWNER'] : [])],
         all.map((key) => [
           field(key, 'id'),
           field(key, 'name'),
@@ -142,9 +143,11 @@ async function list(call: Call, query: Readonly<Record<string, string>>, input: 
           day(field(key, 'created_at')),
           day(field(key, 'last_used_at')),
           stateOf(key),
+          ...(areOwned ? [ownerOf(key)] : []),
         ]),
       ),
     )
+  }
   return 0
 }
 
@@ -159,7 +162,7 @@ async function show(call: Call, input: Input, id: string): Promise<number> {
     input.print(
       table(
         ['FIELD', 'VALUE'],
-        shown.map((name) => [name, field(key, name)]),
+        shown.map((name) => [name, name === 'owner' ? ownerOf(key) : field(key, name)]),
       ),
     )
   }
@@ -206,6 +209,12 @@ function field(value: unknown, name: string): string {
   const found = valueAt(value, [name])
   if (found === undefined || found === null) return ''
   return typeof found === 'string' ? found : JSON.stringify(found)
+}
+
+/** As `--owner` takes it, empty if nobody owns the key. */
+function ownerOf(key: unknown): string {
+  const type = field(valueAt(key, ['owner']), 'type')
+  return type === '' ? '' : `${type}:${field(valueAt(key, ['owner']), `${type}_id`)}`
 }
 
 function day(time: string): string {

@@ -117,6 +117,17 @@ export const errorCodes = {
     meaning: 'No upstream can take the request at the moment.',
     remedy: 'Wait `details.retry_after_secs` seconds.',
   },
+  budget_unavailable: {
+    status: 503,
+    meaning: 'Neither the gateway nor its database can say whether a budget has anything left.',
+    remedy: 'Wait `details.retry_after_secs` seconds, also in `Retry-After`.',
+  },
+  rate_limits_unavailable: {
+    status: 503,
+    meaning: 'The database is away, and rate limits may not be enforced without it any longer.',
+    remedy:
+      'Wait `details.retry_after_secs` seconds; `database_away_seconds` of `rate-limit` says for how long they are.',
+  },
   database_unavailable: {
     status: 503,
     meaning: 'The database, which this needs, cannot be reached.',

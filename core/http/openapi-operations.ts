@@ -42,6 +42,8 @@ const modelErrors = [
   'internal_error',
   'provider_error',
   'provider_unavailable',
+  'budget_unavailable',
+  'rate_limits_unavailable',
   'provider_timeout',
 ] as const satisfies readonly KernelErrorCode[]
 

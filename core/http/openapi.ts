@@ -105,7 +105,7 @@ function describeRoute(
   const failures = scope === null ? [] : (['missing_credentials', 'invalid_api_key', 'insufficient_scope'] as const)
   return {
     operationId: `${method.toLowerCase()}${pattern.replaceAll(/\W+(\w?)/g, (_, letter: string) => letter.toUpperCase())}`,
-    tags: [path.startsWith('/admin/') ? 'Admin' : 'Plugins'],
+    tags: [tagOf(path)],
     summary: summary ?? `${method} ${path}`,
     ...(scope !== null && { description: `Needs the scope \`${scope}\`.` }),
     ...pathParameters(path),
@@ -118,6 +118,12 @@ function describeRoute(
       ...errorResponses(failures),
     },
   }
+}
+
+/** One group for each resource of the admin API: `Admin: budgets`. */
+function tagOf(path: string): string {
+  const [, resource] = /^\/admin\/v1\/([^/]+)/.exec(path) ?? []
+  return resource === undefined ? 'Plugins' : `Admin: ${resource}`
 }
 
 function pathParameters(path: string): { readonly parameters?: readonly JsonObject[] } {

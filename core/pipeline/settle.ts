@@ -127,7 +127,7 @@ function report(exchange: ExchangeState, outcome: Outcome): void {
     error_code: error?.code,
     warnings:
       exchange.warnings.length > 0
-        ? exchange.warnings.map(({ code, param }) => (param ? `${code} ${param}` : code))
+        ? [...new Set(exchange.warnings.map(({ code, param }) => (param ? `${code} ${param}` : code)))]
         : undefined,
   }
   if (error?.code === 'internal_error' || error?.code === 'database_unavailable')

@@ -52,7 +52,7 @@ export class ResourceTable {
       )
       if (created) return created
       const taken = 'slug' in fields ? 'slug' : 'external_id'
-      throw gatewayError('conflict', `There is a ${noun} with this ${taken} already`, { param: taken })
+      throw gatewayError('conflict', `Another ${noun} has this ${taken} already`, { param: taken })
     })
   }
 

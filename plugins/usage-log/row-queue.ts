@@ -9,8 +9,8 @@ const firstRetryMs = 500
 const longestRetryMs = 30_000
 
 export interface RowQueueOptions {
-  /** Writes rows, all or none; those that were written before it leaves alone. */
-  readonly write: (rows: readonly UsageRow[]) => Promise<unknown>
+  /** Writes rows, given as JSON, all or none; those that were written before it leaves alone. */
+  readonly write: (rows: readonly string[]) => Promise<unknown>
   readonly clock: Clock
   readonly logger: Logger
   readonly flushIntervalMs: number
@@ -22,9 +22,9 @@ export interface RowQueueOptions {
   readonly mostWaiting?: number
 }
 
-/** A row, and where the journal has it. */
+/** A row as JSON, and where the journal has it. */
 interface Waiting {
-  readonly row: UsageRow
+  readonly json: string
   readonly entry: JournalEntry | undefined
 }
 
@@ -52,11 +52,12 @@ export class RowQueue {
   /** Journals rows in this channel from now on, and writes what is pending. */
   start(channel: JournalChannel): void {
     this.#channel = channel
-    for (const entry of this.#options.pending) this.#add({ row: entry.record as UsageRow, entry })
+    for (const entry of this.#options.pending) this.#add({ json: entry.json, entry })
   }
 
   push(row: UsageRow): void {
-    this.#add({ row, entry: this.#journalled(row) })
+    const entry = this.#journalled(row)
+    this.#add({ json: entry?.json ?? JSON.stringify(row), entry })
   }
 
   /** Writes what is left. What a database refuses to take even now stays in the journal, which the log says. */
@@ -152,7 +153,7 @@ export class RowQueue {
   async #insert(batch: readonly Waiting[]): Promise<void> {
     if (batch.length === 0) return
     try {
-      await this.#options.write(batch.map(({ row }) => row))
+      await this.#options.write(batch.map(({ json }) => json))
     } catch (error) {
       if (!isRefusal(error)) throw error
       if (batch.length > 1) {
@@ -162,7 +163,7 @@ export class RowQueue {
         return
       }
       this.#options.logger.error(
-        { error, exchange: batch[0]!.row.id },
+        { error, exchange: (JSON.parse(batch[0]!.json) as UsageRow).id },
         'the database refuses a usage row; it is left out',
       )
     }

@@ -10,7 +10,6 @@ import {
   rollupKey,
   sumColumns,
 } from './columns.ts'
-import type { UsageRow } from './row.ts'
 
 const bigints = (names: readonly string[]): Record<string, string> =>
   Object.fromEntries(names.map((name) => [name, 'bigint']))
@@ -133,8 +132,8 @@ with batch as materialized (
 )
 select count(*)::integer as count from written`
 
-/** Writes rows with their callers, attempts and rollups. Returns how many of them were new. */
-export async function writeRows(database: Queryable, rows: readonly UsageRow[]): Promise<number> {
-  const [result] = await database.query<{ count: number }>(writeSql, [JSON.stringify(rows)])
+/** Writes rows, given as JSON, with their callers, attempts and rollups. Returns how many of them were new. */
+export async function writeRows(database: Queryable, rows: readonly string[]): Promise<number> {
+  const [result] = await database.query<{ count: number }>(writeSql, [`[${rows.join(',')}]`])
   return result?.count ?? 0
 }

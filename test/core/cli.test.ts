@@ -257,7 +257,7 @@ test('keys have owners, limits and addresses, and are shown and rotated', async 
   }
   assert.deepEqual(shown, expected)
   assert.deepEqual(JSON.parse((await keys('show', 'key-2', '--json')).stdout), expected)
-  assert.match((await keys('show', 'key-2')).stdout, /^owner +\{"type":"project","project_id":"p-1"\}$/m)
+  assert.match((await keys('show', 'key-2')).stdout, /^owner +project:p-1$/m)
   const rotated = await keys('rotate', 'key-2', '--grace', '2h')
   assert.deepEqual(rotated, {
     code: 0,

@@ -41,7 +41,7 @@ export function journalSuite(what: string, place: Place): void {
       const journal = place(context)()
       const channel = await journal.open('money')
       assert.equal(await journal.open('money'), channel)
-      assert.throws(() => channel.release({ record: {} }), TypeError)
+      assert.throws(() => channel.release({ record: {}, json: '{}' }), TypeError)
       const entry = channel.append({ a: 1 })
       channel.release(entry)
       channel.release(entry)

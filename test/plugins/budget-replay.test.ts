@@ -22,7 +22,7 @@ function record(kind: 'reservation' | 'settlement', number: number, amountMicros
 
 function left(records: readonly BudgetRecord[]): ReturnType<typeof readLeft> {
   return readLeft(
-    records.map((each) => ({ record: structuredClone(encodeRecord(each)) })),
+    records.map((each) => ({ record: structuredClone(encodeRecord(each)), json: JSON.stringify(encodeRecord(each)) })),
     35 * dayMs,
   )
 }
@@ -73,7 +73,7 @@ describe('the journal of a dead process', () => {
       { record: {} },
       { record: { ...encodeRecord(record('reservation', 1, 5)), m: -1 } },
       { record: encodeRecord(record('reservation', 1, 5)) },
-    ]
+    ].map((entry) => ({ ...entry, json: JSON.stringify(entry.record) }))
     const { read, unreadable } = readLeft(entries, dayMs)
     assert.deepEqual([read.length, unreadable], [1, 3])
   })

@@ -51,10 +51,12 @@ export function randomFrom(seed: number): () => number {
 
 class KeptEntry implements JournalEntry {
   readonly record: JsonObject
+  readonly json: string
   released = false
 
   constructor(record: JsonObject) {
     this.record = record
+    this.json = JSON.stringify(record)
   }
 }
 

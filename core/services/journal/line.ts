@@ -1,5 +1,4 @@
 import { crc32 } from 'node:zlib'
-import type { JsonObject } from '../../contract/plugin.ts'
 
 /** A sound line of a segment. */
 export interface JournalLine {
@@ -8,7 +7,8 @@ export interface JournalLine {
   readonly channel: string
   /** CRC-32 of the rest of the line. */
   readonly checksum: number
-  record(): JsonObject
+  /** Text of the record. */
+  json(): string
 }
 
 /** Longest record as JSON text, in characters. A longer line in a file is damage. */
@@ -22,7 +22,7 @@ export function encodeLine(sequence: number, channel: string, json: string): str
   return `${crc32(content)} ${content}\n`
 }
 
-/** Reads a line without its line break; undefined if it is not as it was written. The record is parsed when asked for. */
+/** Reads a line without its line break; undefined if it is not as it was written. The record is not parsed. */
 export function decodeLine(line: Buffer): JournalLine | undefined {
   const afterChecksum = line.indexOf(space)
   const afterSequence = line.indexOf(space, afterChecksum + 1)
@@ -34,6 +34,6 @@ export function decodeLine(line: Buffer): JournalLine | undefined {
     sequence: Number(line.toString('latin1', afterChecksum + 1, afterSequence)),
     channel: line.toString('latin1', afterSequence + 1, afterChannel),
     checksum,
-    record: () => JSON.parse(line.toString('utf8', afterChannel + 1)) as JsonObject,
+    json: () => line.toString('utf8', afterChannel + 1),
   }
 }

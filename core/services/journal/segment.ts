@@ -3,7 +3,8 @@ import type { Slot } from './slots.ts'
 
 /** A record that is not released, and where it lies. */
 export class StoredEntry implements JournalEntry {
-  readonly record: JsonObject
+  /** The text alone is kept, which costs the garbage collector less than the record would. */
+  readonly json: string
   readonly channel: string
   readonly sequence: number
   /** Length of its line, about in bytes: characters beyond ASCII count as one where the line was not read from a file. */
@@ -12,11 +13,15 @@ export class StoredEntry implements JournalEntry {
   // Private, so that an entry that is logged shows its record and not the whole journal.
   #segment: Segment | undefined
 
-  constructor(record: JsonObject, channel: string, sequence: number, size: number) {
-    this.record = record
+  constructor(json: string, channel: string, sequence: number, size: number) {
+    this.json = json
     this.channel = channel
     this.sequence = sequence
     this.size = size
+  }
+
+  get record(): JsonObject {
+    return JSON.parse(this.json) as JsonObject
   }
 
   /** Undefined while it is not written. */

@@ -69,7 +69,7 @@ function numberOf(name: string): number {
 async function read(segment: Segment, found: FoundRecord[], logger: Logger): Promise<void> {
   const { path } = segment
   const { bytes, damage } = await readSegment(path, (line, length) => {
-    const entry = new StoredEntry(line.record(), line.channel, line.sequence, length)
+    const entry = new StoredEntry(line.json(), line.channel, line.sequence, length)
     found.push({ entry, checksum: line.checksum, segment })
     segment.records++
   })

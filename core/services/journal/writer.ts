@@ -28,6 +28,8 @@ export interface WriterOptions {
   readonly waitingLimit: number
 }
 
+/** How long a record that nobody waits for stays in memory, in milliseconds: what a killed process may lose. */
+const longestWaitMs = 2
 /** How soon after a failure the disk is tried again. */
 const retryDelayMs = 1_000
 /** So much is written before the turn of the event loop ends, to bound the memory of a burst. */
@@ -37,7 +39,7 @@ const copiedPerWrite = 128
 
 const done = Promise.resolve()
 
-/** Appends lines to the newest segment: all lines of one turn of the event loop with one write. */
+/** Appends lines to the newest segment, all that come within a moment with one write. */
 export class JournalWriter {
   readonly #options: WriterOptions
   readonly #syncLoop: SyncLoop
@@ -49,6 +51,7 @@ export class JournalWriter {
   #waitingCharacters = 0
   #releasedCharacters = 0
   #scheduled = false
+  #timer: NodeJS.Timeout | undefined
   #waiting: PromiseWithResolvers<void> | undefined
   #failure: { readonly error: Error; readonly promise: Promise<void> } | undefined
   #failureLogged = false
@@ -75,7 +78,7 @@ export class JournalWriter {
   }
 
   /**
-   * Takes a record to be written at the end of this turn of the event loop.
+   * Takes a record to be written within two milliseconds, at the end of this turn of the event loop if somebody waits.
    * @throws Error if the record is too long, if the journal is closed, or if too much waits for a disk that takes nothing
    */
   append(channel: string, record: JsonObject): StoredEntry {
@@ -85,18 +88,21 @@ export class JournalWriter {
     if (this.#waitingCharacters >= this.#options.waitingLimit) this.#makeRoom()
     const sequence = ++this.#sequence
     const line = encodeLine(sequence, channel, json)
-    const entry = new StoredEntry(record, channel, sequence, line.length)
+    const entry = new StoredEntry(json, channel, sequence, line.length)
     this.#lines.push(line)
     this.#entries.push(entry)
     this.#waitingCharacters += line.length
     if (this.#waitingCharacters > burstCharacters && !this.#failure) this.#flush()
-    else this.#schedule()
+    else this.#scheduleSoon()
     return entry
   }
 
   written(): Promise<void> {
     if (this.#failure) return this.#failure.promise
-    if (this.#lines.length > 0) return (this.#waiting ??= deferred()).promise
+    if (this.#lines.length > 0) {
+      this.#schedule()
+      return (this.#waiting ??= deferred()).promise
+    }
     return this.#options.sync === 'request' ? (this.#syncLoop.pending ?? done) : done
   }
 
@@ -126,10 +132,17 @@ export class JournalWriter {
     if (segment && !segment.needed) this.#options.segments.remove(segment)
   }
 
+  /** At the end of this turn of the event loop. */
   #schedule(): void {
     if (this.#scheduled || this.#failure) return
     this.#scheduled = true
     setImmediate(this.#flushNow)
+  }
+
+  /** Nobody waits yet, and a write for each turn would cost more than all else that is done for a record. */
+  #scheduleSoon(): void {
+    if (this.#scheduled || this.#failure) return
+    this.#timer ??= setTimeout(this.#flushNow, longestWaitMs).unref()
   }
 
   readonly #flushNow = (): void => {
@@ -138,10 +151,12 @@ export class JournalWriter {
   }
 
   #flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     const { segments } = this.#options
     const copied = segments.toCopy(copiedPerWrite)
     if (this.#lines.length === 0 && copied.length === 0) return
-    const copies = copied.map(({ sequence, channel, record }) => encodeLine(sequence, channel, JSON.stringify(record)))
+    const copies = copied.map(({ sequence, channel, json }) => encodeLine(sequence, channel, json))
     try {
       const bytes = Buffer.from(copies.join('') + this.#lines.join(''))
       this.#fileFor(bytes.length).write(bytes)
