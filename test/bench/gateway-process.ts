@@ -30,7 +30,7 @@ export interface RunningGateway {
 
 const cli = join(import.meta.dirname, '..', '..', 'core', 'cli.ts')
 
-/** Starts a gateway with the default plugins and takes the first key it prints. */
+/** Starts a gateway with the default plugins, limits of every kind on its key, and takes that key, the first it prints. */
 export async function startGateway(setup: GatewaySetup): Promise<RunningGateway> {
   const directory = await mkdtemp(join(setup.directory, `${setup.name}-`))
   const config = join(directory, 'hadrian.toml')
@@ -70,6 +70,13 @@ function configText({ upstreamUrl, databaseUrl, config = '' }: GatewaySetup): st
   return `${config}
 [server]
 port = 0
+
+[plugins.rate-limit]
+requests_per_minute = 1_000_000_000
+tokens_per_minute = 1_000_000_000_000
+
+[plugins.budget]
+default_budgets = [{ period = "monthly", limit_usd = 1_000_000_000 }]
 
 [plugins.pricing]
 unknown = "default"

@@ -16,7 +16,7 @@ function textOf(bytes: number): string {
 function chat(model: string, messages: readonly unknown[], more: object = {}): Workload {
   return {
     path: '/v1/chat/completions',
-    body: (modelPrefix) => JSON.stringify({ model: modelPrefix + model, messages, ...more }),
+    body: (modelPrefix) => JSON.stringify({ model: modelPrefix + model, messages, max_tokens: 4096, ...more }),
   }
 }
 
