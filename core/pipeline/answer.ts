@@ -157,6 +157,7 @@ async function* streamed(attempt: AttemptRun, body: UpstreamBody, decoder: Decod
         break
       }
       batch.push({ event: message.event, data: message.data, events: watched.events })
+      if (message.data === '[DONE]') body.expectEnd()
     }
     return batch
   }

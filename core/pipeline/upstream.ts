@@ -36,6 +36,8 @@ export interface UpstreamAnswer {
   readonly body: UpstreamBody
 }
 
+/** How long a complete answer may take to end, so that its connection can be used again. */
+const endGraceMs = 1_000
 /** Pieces that may wait unread before the socket is paused: enough to keep the line busy, too little to hurt. */
 const bufferLimitBytes = 65_536
 
@@ -102,6 +104,7 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
   /** Since when a reader waits for a piece, after the first. */
   #waitingSinceMs = 0
   #hasBytes = false
+  #isComplete = false
   #cancelTimer: (() => void) | undefined
   /** When it fires, by the monotonic clock. */
   #timerMs = 0
@@ -143,6 +146,14 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject }
     })
+  }
+
+  /**
+   * Everything that matters has come. An upstream that keeps the line open all the same is waited for no longer than a
+   * moment; then the body ends as if the upstream had ended it.
+   */
+  expectEnd(): void {
+    this.#isComplete = true
   }
 
   /** Ends the call if it has not ended by itself. */
@@ -224,9 +235,13 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
 
   /** Silence counts from here on. The timer that is set already is often late enough. */
   #waitForMore(): void {
-    const { clock, timeouts } = this.#call
-    this.#waitingSinceMs = clock.monotonicMs()
-    if (this.#timerMs > this.#waitingSinceMs + timeouts.idleMs) this.#watch(timeouts.idleMs)
+    this.#waitingSinceMs = this.#call.clock.monotonicMs()
+    if (this.#timerMs > this.#waitingSinceMs + this.#idleMs) this.#watch(this.#idleMs)
+  }
+
+  get #idleMs(): number {
+    const { idleMs } = this.#call.timeouts
+    return this.#isComplete ? Math.min(idleMs, endGraceMs) : idleMs
   }
 
   /**
@@ -246,11 +261,17 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
     const totalLeftMs = this.#startedMs + timeouts.totalMs - nowMs
     const firstByteLeftMs = this.#hasBytes ? Infinity : this.#startedMs + timeouts.firstByteMs - nowMs
     const idles = this.#hasBytes && this.#reader !== undefined
-    const idleLeftMs = idles ? this.#waitingSinceMs + timeouts.idleMs - nowMs : timeouts.idleMs
+    const idleLeftMs = idles ? this.#waitingSinceMs + this.#idleMs - nowMs : this.#idleMs
     if (firstByteLeftMs <= 0) this.cancel(this.#timeout('first_byte', timeouts.firstByteMs))
+    else if (idleLeftMs <= 0 && this.#isComplete) this.#endHere()
     else if (idleLeftMs <= 0) this.cancel(this.#timeout('idle', timeouts.idleMs))
     else if (totalLeftMs <= 0) this.cancel(this.#timeout('total', timeouts.totalMs))
     else this.#watch(Math.min(firstByteLeftMs, idleLeftMs, totalLeftMs))
+  }
+
+  #endHere(): void {
+    this.onResponseEnd()
+    this.#controller?.abort(new Error('the answer is complete'))
   }
 
   #release(): void {

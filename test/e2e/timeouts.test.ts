@@ -131,6 +131,17 @@ describe('a limit on an upstream', { timeout: 20_000 }, () => {
     })
   }
 
+  it('idle: an upstream that stays on the line after its last word is waited for a moment', async () => {
+    const { response } = await ask('chat-only/m', streamed(chatRecords(), { ending: 'stall' }))
+    const reader = readerOf(await response)
+    await reader.until('🌍!')
+    await clock.advance(1000)
+    const body = await reader.rest()
+    assert.match(body, /data: \[DONE\]\n\n$/)
+    assert.equal(saidIn(body), 'Grüße, 世界 🌍!')
+    await running.upstream.last().closed
+  })
+
   it('idle: a silence inside a body', async () => {
     const half: Answer = { headers: { 'content-type': 'application/json' }, body: ['{"id":'], ending: 'stall' }
     const { response } = await ask('native/m', half, { stream: false })
