@@ -60,7 +60,7 @@ async function* fusedLayers(
   const through = (event: StreamEvent, from: number, out: StreamEvent[]): void => {
     for (let index = from; index < layers.length; index++) {
       const { event: step } = layers[index]!
-      const result = guard(exchange, step, () => step.call(exchange, event, exchange.paramsOf(step)))
+      const result = guard(exchange, step, () => checked(step.call(exchange, event, exchange.paramsOf(step))))
       if (result === undefined || result === event) continue
       if (result === null) return
       if (Array.isArray(result)) {
@@ -76,7 +76,7 @@ async function* fusedLayers(
     for (const [index, { flush: step }] of layers.entries()) {
       if (!step) continue
       exchange.ran?.push(`flush ${step.plugin}`)
-      for (const event of guard(exchange, step, () => step.call(exchange, exchange.paramsOf(step))) ?? [])
+      for (const event of guard(exchange, step, () => checked(step.call(exchange, exchange.paramsOf(step)))) ?? [])
         through(event, index + 1, out)
     }
     for (const finish of finishes) through(finish, 0, out)
@@ -112,6 +112,19 @@ function tidy(before: StreamEvent, after: StreamEvent): StreamEvent {
   if (before.type === 'text' && before.text === after.text) return after
   const { logprobs: _, ...rest } = after
   return rest
+}
+
+/** What a hook returned, if it is what it says: a promise or any other thing would be an event that is lost in silence. */
+function checked<T>(returned: T): T {
+  if (returned === undefined || returned === null) return returned
+  for (const each of Array.isArray(returned) ? (returned as unknown[]) : [returned])
+    if (typeof (each as { type?: unknown } | null | undefined)?.type !== 'string')
+      throw new TypeError(
+        each instanceof Promise
+          ? 'returned a promise; this hook must not be async'
+          : 'returned something that is no event: return an event, a list of events, null to drop it or nothing to keep it',
+      )
+  return returned
 }
 
 function guard<T>(exchange: ExchangeState, step: Step<HookName>, call: () => T): T | undefined {

@@ -100,6 +100,26 @@ describe('event hooks', () => {
     assert.ok(open.log.some(({ level, fields }) => level === 'warn' && fields['plugin'] === 'broken'))
   })
 
+  it('that return what is no event fail the answer, and say why in the log', async () => {
+    const table = [
+      [async () => undefined, /must not be async/],
+      [() => 'text', /no event/],
+      [() => [text('x'), 5], /no event/],
+      [() => ({ text: 'x' }), /no event/],
+    ] as const
+    for (const [event, why] of table)
+      for (const hooks of [{ event }, { event: () => null, flush: event }]) {
+        await using gateway = await harness({
+          plugins: [hookPlugin('broken', hooks as unknown as Hooks)],
+          provider: answering(text('secret'), finish),
+        })
+        const { status, body } = await gateway.send()
+        assert.equal(status, 500)
+        assert.ok(!JSON.stringify(body).includes('secret'))
+        assert.match(JSON.stringify(gateway.log.map(({ fields }) => String((fields['error'] as Error)?.cause))), why)
+      }
+  })
+
   it('do not leak what they took out through logprobs', async () => {
     const provider = answering({ type: 'text', text: 'secret', logprobs: [{ token: 'secret', logprob: -1 }] }, finish)
     const redacts = hookPlugin(
