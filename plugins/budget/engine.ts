@@ -1,3 +1,4 @@
+import { isUuid } from '@hadrian/core/plugin'
 import type { Clock, Database, JournalChannel, JournalEntry, Logger } from '@hadrian/core/plugin'
 import type { AccountTerms } from './accounts.ts'
 import { uuidOf } from './accounts.ts'
@@ -60,7 +61,6 @@ const mostRounds = 8
 /** Charges that wait for the database at most: some 100 MB. Then it has been away for too long. */
 const mostCharges = 300_000
 const replayRetryMs = 5000
-const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
  * The budget ledger of one gateway process: holds money for exchanges and charges them. Knows nothing of requests. What
@@ -181,7 +181,7 @@ export class BudgetEngine {
       return account
     })
     return {
-      exchangeId: uuid.test(exchangeId) ? exchangeId : uuidOf(exchangeId),
+      exchangeId: isUuid(exchangeId) ? exchangeId : uuidOf(exchangeId),
       accounts,
       reservedMicros: 0,
       entries: [],
@@ -266,7 +266,7 @@ export class BudgetEngine {
   settle(hold: Hold, costMicros: number): Promise<void> | undefined {
     if (hold.settled) return undefined
     hold.settled = true
-    const cost = Number.isFinite(costMicros) ? Math.min(Math.max(Math.ceil(costMicros), 0), Number.MAX_SAFE_INTEGER) : 0
+    const cost = costMicros > 0 ? Math.min(Math.ceil(costMicros), Number.MAX_SAFE_INTEGER) : 0
     for (const account of hold.accounts) account.holds--
     if (hold.entries.length === 0 && hold.reservedMicros === 0 && cost === 0) return undefined
     try {

@@ -1,3 +1,4 @@
+import { isUuid } from '@hadrian/core/plugin'
 import type { JsonObject } from '@hadrian/core/plugin'
 
 /** What the journal keeps: short names, since one of each goes by with every call. */
@@ -24,8 +25,6 @@ export type BudgetRecord =
       readonly amountMicros: number
       readonly accounts: readonly string[]
     }
-
-const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** A record as the journal has it. */
 export function encodeRecord(record: BudgetRecord): JsonObject {
@@ -54,10 +53,6 @@ export function decodeRecord({ t, i, x, w, m, a }: JsonObject): BudgetRecord | u
     amountMicros: m,
     accounts: a,
   }
-}
-
-function isUuid(value: unknown): value is string {
-  return typeof value === 'string' && uuid.test(value)
 }
 
 function isAmount(value: unknown): value is number {

@@ -1,4 +1,4 @@
-import { invalidRequest, limitsBody, readLimits } from '@hadrian/core/plugin'
+import { invalidRequest, isUuid, limitsBody, readLimits } from '@hadrian/core/plugin'
 import type { JsonObject, RequestMistake } from '@hadrian/core/plugin'
 
 type Wrong = (mistake: RequestMistake) => void
@@ -22,18 +22,12 @@ export type Fields = Readonly<Record<string, Field>>
 export const slugPattern = '^[a-z0-9][a-z0-9._-]{0,63}$'
 
 const slugShape = new RegExp(slugPattern)
-const uuidShape = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const unprintable = /[\p{Cc}\p{Cs}]/u
 const longestEchoedName = 64
 
 /** Whether a segment of a path can be a slug: it need not be looked for otherwise. */
 export function isSlug(text: string): boolean {
   return slugShape.test(text)
-}
-
-/** Whether a segment of a path can be the id of a row. */
-export function isUuid(text: string): boolean {
-  return uuidShape.test(text)
 }
 
 /** A line of text of at most so many characters, without blanks around it. */

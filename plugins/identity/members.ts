@@ -1,6 +1,6 @@
-import { gatewayError, invalidRequest, jsonReply, pageBody, readPage } from '@hadrian/core/plugin'
+import { gatewayError, invalidRequest, isUuid, jsonReply, pageBody, readPage } from '@hadrian/core/plugin'
 import type { Database, GatewayError, Queryable, Route, Row } from '@hadrian/core/plugin'
-import { isUuid, oneOf, readFields, reference } from './fields.ts'
+import { oneOf, readFields, reference } from './fields.ts'
 import type { Fields } from './fields.ts'
 import type { OwnerKey } from './owner-index.ts'
 import { ResourceTable, unknown } from './resource-table.ts'

@@ -1,6 +1,6 @@
 import type { Clock, Database, Identity, Logger, Owner, OwnerKind } from '@hadrian/core/plugin'
 import { ChangeFollower } from './change-follower.ts'
-import { ownerKinds } from '@hadrian/core/plugin'
+import { isUuid, ownerKinds } from '@hadrian/core/plugin'
 import { OwnerIndex, ownersAbove } from './owner-index.ts'
 import type { KnownOwner, OwnerKey } from './owner-index.ts'
 import { changesChannel, OwnerTable } from './owner-table.ts'
@@ -113,13 +113,11 @@ export class OwnerCache implements Identity {
   }
 }
 
-const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-
 /** Anybody who can connect to the database can send anything. */
 function parseKey(text: string): OwnerKey[] {
   const [kind, id = ''] = text.split(':', 2)
   const known = ownerKinds.find((each) => each === kind)
-  return known !== undefined && uuid.test(id) ? [{ kind: known, id }] : []
+  return known !== undefined && isUuid(id) ? [{ kind: known, id }] : []
 }
 
 function keyText({ kind, id }: OwnerKey): string {

@@ -1,6 +1,6 @@
-import { gatewayError, invalidRequest } from '@hadrian/core/plugin'
+import { gatewayError, invalidRequest, isUuid } from '@hadrian/core/plugin'
 import type { Database, GatewayError, Page, Queryable, RequestMistake, Row } from '@hadrian/core/plugin'
-import { isSlug, isUuid, placeholder, stored } from './fields.ts'
+import { isSlug, placeholder, stored } from './fields.ts'
 import type { Resource } from './resources.ts'
 
 /** A row as the admin API shows it. */

@@ -1,12 +1,12 @@
-import type { JsonObject, Queryable, Row } from '@hadrian/core/plugin'
+import type { JsonObject, OwnerKind, Queryable, Row } from '@hadrian/core/plugin'
 import { callerTable } from './columns.ts'
-import type { Filters, ownerKinds } from './filters.ts'
+import type { Filters } from './filters.ts'
 import { Parameters } from './parameters.ts'
 import { rollupSql } from './rollups.ts'
 import { summaryBody, summarySql } from './summary.ts'
 
 /** What sums can be grouped by. */
-export type Grouping = 'model' | 'provider' | 'principal' | (typeof ownerKinds)[number]
+export type Grouping = 'model' | 'provider' | 'principal' | OwnerKind
 
 /** Length of the steps of a time series. */
 export type Granularity = 'hour' | 'day' | 'month'

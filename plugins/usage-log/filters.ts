@@ -1,16 +1,12 @@
-import { invalidRequest } from '@hadrian/core/plugin'
+import { invalidRequest, ownerKinds, readTime } from '@hadrian/core/plugin'
 import type { RequestMistake } from '@hadrian/core/plugin'
 import { ownerName } from './caller.ts'
 import { callerTable } from './columns.ts'
 import type { Parameters } from './parameters.ts'
 
-/** Kinds of owners that can be filtered and grouped by, as their query parameters are called. */
-export const ownerKinds = ['organization', 'team', 'project', 'user', 'service_account'] as const
-
 /** Filters of exchanges by a column of their own. */
 const columnFilters = ['model', 'provider', 'requested_model', 'outcome', 'error_code'] as const
 const outcomes = ['completed', 'refused', 'failed', 'aborted']
-const timeShape = /^\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:?\d\d))?$/
 
 /** Filters that every list and sum takes. */
 export const commonFilters = ['from', 'to', 'principal', 'model', 'provider', ...ownerKinds] as const
@@ -43,17 +39,20 @@ export function readFilters(
   others: readonly string[] = [],
 ): Filters {
   const mistakes: RequestMistake[] = []
+  const wrong = (mistake: RequestMistake): void => void mistakes.push(mistake)
   for (const [name, value] of Object.entries(query)) {
     if (others.includes(name)) continue
     const message = mistakeOf(name, value, [...known, ...others])
-    if (message !== undefined) mistakes.push({ path: name.slice(0, 64), message })
+    if (message !== undefined) wrong({ path: name.slice(0, 64), message })
   }
+  const from = readTime(query['from'], 'from', wrong)
+  const to = readTime(query['to'], 'to', wrong)
   if (mistakes.length > 0) throw invalidRequest(mistakes)
   const present = <N extends string>(names: readonly N[]): [N, string][] =>
     names.flatMap((name) => (query[name] === undefined ? [] : [[name, query[name]]]))
   return {
-    from: timeOf(query['from']),
-    to: timeOf(query['to']),
+    from,
+    to,
     principal: query['principal'],
     owners: present(ownerKinds).map(([kind, id]) => ownerName(kind, id)),
     columns: present(columnFilters),
@@ -64,13 +63,7 @@ function mistakeOf(name: string, value: string, known: readonly string[]): strin
   if (!known.includes(name)) return `is not a known filter; known are ${known.join(', ')}`
   if (value.includes('\0')) return 'must not contain NUL'
   if (name === 'outcome' && !outcomes.includes(value)) return `must be one of ${outcomes.join(', ')}`
-  if ((name === 'from' || name === 'to') && !(timeShape.test(value) && !Number.isNaN(Date.parse(value))))
-    return 'must be a date, or a time with its zone: 2030-01-31T12:00:00Z'
   return undefined
-}
-
-function timeOf(value: string | undefined): Date | undefined {
-  return value === undefined ? undefined : new Date(value)
 }
 
 /** SQL for the ids of the callers that filters leave, or undefined if they leave all. */

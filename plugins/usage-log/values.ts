@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
+import { isUuid } from '@hadrian/core/plugin'
 
-const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 /** Longest text kept: the model's name is the client's own words. */
 const longestText = 256
 /** No call has more tokens or costs more micro-dollars; millions of such numbers still add up within a `bigint`. */
@@ -8,7 +8,7 @@ const largest = 1e12
 
 /** Whoever runs an exchange may have named it otherwise; the same name must be the same row. */
 export function idOf(id: string): string {
-  return uuid.test(id) ? id : uuidOf(hash('sha256', id))
+  return isUuid(id) ? id : uuidOf(hash('sha256', id))
 }
 
 /** The first 32 digits of a hash in the shape of a UUID. */

@@ -153,7 +153,7 @@ for (const kind of ['embedded', 'PostgreSQL'] as const)
           (error: { status: number; details: { errors: { path: string }[] } }) => {
             assert.deepEqual(
               error.details.errors.map(({ path }) => path),
-              ['outcome', 'from', 'modle', 'team'],
+              ['outcome', 'modle', 'team', 'from'],
             )
             return error.status === 400
           },
