@@ -50,7 +50,7 @@ export const errorCodes = {
   budget_exceeded: {
     status: 402,
     meaning: 'A budget has too little left for this request.',
-    remedy: 'Wait until `details.resets_at`, or raise the limit.',
+    remedy: 'Wait until `details.resets_at`, ask for less (`max_tokens`), or raise the limit.',
   },
   insufficient_scope: {
     status: 403,

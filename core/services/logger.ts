@@ -55,18 +55,24 @@ const mostErrors = 5
 /**
  * Describes anything that was thrown, with its code, stack and chain of causes. Total: never throws, ends on cycles, and
  * shows nothing of thrown values that are no errors but their text. `details` of errors are left out: they are the
- * client's, and may quote its request.
+ * client's, and may quote its request. So are the stacks of a refusal with 503 and of a database that is away, which many
+ * requests may fail of: they say no more than the messages do.
  */
 export function describeError(error: unknown): DescribedError {
-  return describe(error, new Set(), 0)
+  return describe(error, new Set(), 0, false)
 }
 
-function describe(error: unknown, seen: Set<unknown>, depth: number): DescribedError {
+function isAway(error: unknown): boolean {
+  return isGatewayError(error) ? error.status === 503 : (error as { code?: unknown }).code === 'database_unavailable'
+}
+
+function describe(error: unknown, seen: Set<unknown>, depth: number, isBelowAway: boolean): DescribedError {
   try {
     if (typeof error !== 'object' || error === null) return { type: typeof error, message: String(error) }
     const fields = error as Record<string, unknown>
     if (seen.has(error)) return { type: 'Cycle', message: text(fields['message']) ?? '' }
     seen.add(error)
+    const isBrief = isBelowAway || isAway(error)
     const inner = depth < deepestCause
     const errors = fields['errors']
     return {
@@ -78,12 +84,12 @@ function describe(error: unknown, seen: Set<unknown>, depth: number): DescribedE
         ...defined('plugin', error.plugin),
         ...defined('hook', error.hook),
       }),
-      ...defined('stack', text(fields['stack'])),
-      ...(inner && fields['cause'] !== undefined && { cause: describe(fields['cause'], seen, depth + 1) }),
+      ...(!isBrief && defined('stack', text(fields['stack']))),
+      ...(inner && fields['cause'] !== undefined && { cause: describe(fields['cause'], seen, depth + 1, isBrief) }),
       ...(inner &&
         Array.isArray(errors) &&
         error instanceof Error && {
-          errors: errors.slice(0, mostErrors).map((one) => describe(one, seen, depth + 1)),
+          errors: errors.slice(0, mostErrors).map((one) => describe(one, seen, depth + 1, isBrief)),
         }),
     }
   } catch {

@@ -1,4 +1,4 @@
-import { definePlugin, stateKey } from '@hadrian/core/plugin'
+import { definePlugin, invalidRequest, stateKey } from '@hadrian/core/plugin'
 import type { BillableCall, Exchange } from '@hadrian/core/plugin'
 import { ApplicableAccounts } from './accounts.ts'
 import { BudgetEngine, BudgetSpentError } from './engine.ts'
@@ -24,7 +24,7 @@ export default definePlugin({
   migrations: new URL('./migrations/', import.meta.url),
 
   setup({ options, db, clock, logger, catalog, journal, retain, meter }) {
-    const applicable = new ApplicableAccounts(new Calendar(options.time_zone), {
+    const applicable = new ApplicableAccounts(calendarIn(options.time_zone), {
       gateway: limitsOf(options.limits),
       principals: limitsOf(options.default_budgets),
       warnAt: options.warn_at,
@@ -115,3 +115,13 @@ export default definePlugin({
     }
   },
 })
+
+/** The runtime knows which zones there are, no schema does. */
+function calendarIn(timeZone: string): Calendar {
+  try {
+    return new Calendar(timeZone)
+  } catch {
+    const message = `must be the IANA name of a time zone, such as "Europe/Berlin", not "${timeZone}"`
+    throw invalidRequest([{ path: 'time_zone', message }])
+  }
+}

@@ -1,3 +1,4 @@
+import { invalidRequest } from '@hadrian/core/plugin'
 import type { JsonObject, ObjectSchema, OptionsOf, OwnerKind, RequestMistake } from '@hadrian/core/plugin'
 import { slugPattern } from './fields.ts'
 import { resourceOf } from './resources.ts'
@@ -116,7 +117,7 @@ export interface DeclaredOwner {
 /**
  * Lists what is declared, parents first.
  *
- * @throws Error with every mistake that the schema cannot see
+ * @throws GatewayError `invalid_request_error` with every mistake that the schema cannot see
  */
 export function readDeclaration({ organizations, users }: Declaration): DeclaredOwner[] {
   const mistakes: RequestMistake[] = []
@@ -168,6 +169,6 @@ export function readDeclaration({ organizations, users }: Declaration): Declared
   }
   for (const [externalId, user] of Object.entries(users))
     add('user', externalId, `users.${JSON.stringify(externalId)}`, user, user.organization, user.teams)
-  if (mistakes.length > 0) throw new Error(mistakes.map(({ path, message }) => `${path} ${message}`).join('; '))
+  if (mistakes.length > 0) throw invalidRequest(mistakes)
   return declared
 }

@@ -122,6 +122,16 @@ void test('errors are described with code, message, stack and causes, and cycles
   assert.equal(describeError(hostile).type, 'Unknown')
 })
 
+void test('what is away is described without stacks, with its causes', () => {
+  const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+  const cause = Object.assign(new Error('The database is away', { cause: refused }), { code: 'database_unavailable' })
+  for (const error of [cause, gatewayError('budget_unavailable', 'Not now', { cause })]) {
+    const described = describeError(error)
+    assert.ok(!JSON.stringify(described).includes('stack'))
+    assert.match(JSON.stringify(described), /ECONNREFUSED/)
+  }
+})
+
 void test('pretty lines are short, with the stacks below', () => {
   const { logger, lines } = record({ pretty: true })
   logger.warn({ provider: 'openai', error: new Error('outer', { cause: new TypeError('inner') }) }, 'Failed')

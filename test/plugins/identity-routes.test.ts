@@ -150,7 +150,7 @@ for (const kind of ['PostgreSQL', 'embedded'] as const)
           const { code, message, param } = await gateway.refused('POST', list, 409, given)
           assert.deepEqual(
             { code, message, param },
-            { code: 'conflict', message: `There is a ${noun} with this ${taken} already`, param: taken },
+            { code: 'conflict', message: `Another ${noun} has this ${taken} already`, param: taken },
           )
         })
 

@@ -38,7 +38,7 @@ export async function openPostgres(url: string, clock: Clock, logger: Logger): P
     idleTimeoutMillis: 30_000,
   })
   // An error event without a listener ends the process: idle clients report to the pool, those in use themselves.
-  pool.on('error', (error) => logger.warn({ error: error.message }, 'an idle database connection was lost'))
+  pool.on('error', (error) => logger.warn({ reason: error.message }, 'an idle database connection was lost'))
   pool.on('connect', (client) => client.on('error', () => undefined))
   try {
     await checkVersion(pool, place)
