@@ -18,8 +18,11 @@ export interface Identity {
    * more). The same list as long as {@link Identity.version} stays.
    */
   chain(kind: OwnerKind, id: string): readonly Owner[] | undefined
-  /** The id of an owner by what outside systems call it: the slug of an organization, the `external_id` of a user. */
-  find(kind: 'organization' | 'user', name: string): string | undefined
+  /**
+   * The id of an owner by what people and outside systems call it: the slug of an organization, the `external_id` of a
+   * user, `organization/slug` of any other.
+   */
+  find(kind: OwnerKind, name: string): string | undefined
   /** Grows whenever anything changed: a principal that was made at another version must be made anew. */
   readonly version: number
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { invalidRequest } from '@hadrian/core/plugin'
-import type { RequestMistake } from '@hadrian/core/plugin'
-import { readOwner, readSettings } from './key-settings.ts'
+import { invalidRequest, ownerKinds } from '@hadrian/core/plugin'
+import type { ReportMistake, RequestMistake } from '@hadrian/core/plugin'
+import { readSettings } from './key-settings.ts'
+import type { NamedOwner } from './key-settings.ts'
 import { hashOf } from './keys.ts'
 import { KnownKey } from './known-key.ts'
 import type { KnownSecret } from './known-key.ts'
@@ -77,13 +78,27 @@ export function readDeclaredKeys(
     const wrong = (mistake: RequestMistake): void => void mistakes.push({ ...mistake, path: `${path}.${mistake.path}` })
     // One that is over must not keep the gateway from starting.
     const settings = readSettings(body, -Infinity, wrong)
-    const owner = readOwner(body['owner'], wrong)
+    const owner = readNamedOwner(body['owner'], wrong)
     if (mistakes.length > before) continue
     const known = new KnownKey({ ...unlimited, ...settings, id: stableId(`keys.${name}`), name, owner })
     if (!keys.add(secret, known)) wrong({ path: 'key', message: 'is the same as that of another key' })
   }
   if (mistakes.length > 0) throw invalidRequest(mistakes)
   return keys
+}
+
+/** Reads `project:acme/search`. Undefined for absent. Says nothing of whether it exists. */
+function readNamedOwner(value: unknown, wrong: ReportMistake): NamedOwner | undefined {
+  if (value === undefined) return undefined
+  const [kind, ...rest] = String(value).split(':')
+  const name = rest.join(':')
+  const known = ownerKinds.find((each) => each === kind)
+  if (known !== undefined && name !== '') return { kind: known, name }
+  wrong({
+    path: 'owner',
+    message: `must be a kind and a name, as project:acme/search; kinds are ${ownerKinds.join(', ')}`,
+  })
+  return undefined
 }
 
 const unlimited = {

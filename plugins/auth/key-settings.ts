@@ -21,6 +21,13 @@ export interface KeyOwner {
   readonly id: string
 }
 
+/** Who a key of the config belongs to, by what people call it. */
+export interface NamedOwner {
+  readonly kind: OwnerKind
+  /** As `Identity.find` takes it, or an id. */
+  readonly name: string
+}
+
 /** The fields that {@link readSettings} reads. */
 export const settingFields = [
   'name',

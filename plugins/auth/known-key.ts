@@ -1,19 +1,19 @@
-import { readLimits } from '@hadrian/core/plugin'
+import { isUuid, readLimits } from '@hadrian/core/plugin'
 import type { Identity, Principal } from '@hadrian/core/plugin'
 import { IpRanges } from './ip-ranges.ts'
-import type { KeyOwner, KeySettings } from './key-settings.ts'
+import type { KeyOwner, KeySettings, NamedOwner } from './key-settings.ts'
 
 /** What a key in memory is made of. */
 export interface KeyContent extends KeySettings {
   readonly id: string
-  readonly owner: KeyOwner | undefined
+  readonly owner: KeyOwner | NamedOwner | undefined
 }
 
 /** A key in memory, and the principal it makes of its caller. */
 export class KnownKey {
   readonly id: string
   readonly expiresAt: Date | null
-  readonly owner: KeyOwner | undefined
+  readonly owner: KeyOwner | NamedOwner | undefined
   /** Without owners. */
   readonly #own: Principal
   readonly #ipAllowlist: readonly string[] | null
@@ -40,7 +40,8 @@ export class KnownKey {
     if (!this.owner) return this.#own
     const { version } = identity
     if (version === this.#version) return this.#principal
-    const owners = identity.chain(this.owner.kind, this.owner.id)
+    const id = 'id' in this.owner ? this.owner.id : idOf(this.owner, identity)
+    const owners = id === undefined ? undefined : identity.chain(this.owner.kind, id)
     this.#principal = owners && { ...this.#own, owners }
     this.#version = version
     return this.#principal
@@ -53,6 +54,10 @@ export class KnownKey {
     this.#ranges ??= new IpRanges(this.#ipAllowlist)
     return this.#ranges.includes(ip)
   }
+}
+
+function idOf({ kind, name }: NamedOwner, identity: Identity): string | undefined {
+  return isUuid(name) ? name.toLowerCase() : identity.find(kind, name)
 }
 
 /** One secret of a key. */

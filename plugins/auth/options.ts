@@ -39,7 +39,11 @@ export const options = {
             description: 'Default: all but `admin`.',
           },
           allowed_models: { ...texts, description: 'Model names and `prefix*` patterns. Default: every model.' },
-          owner: { type: 'object', description: '`{ type = "project", project_id = "..." }`, as in the admin API.' },
+          owner: {
+            type: 'string',
+            description:
+              '`organization:acme`, `project:acme/search` (and `team:`, `service_account:`), `user:` and an `external_id`; or an id.',
+          },
           ip_allowlist: { ...texts, description: 'IP addresses and CIDR ranges. Default: every address.' },
           budgets: {
             type: 'array',

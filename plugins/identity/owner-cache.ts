@@ -53,7 +53,7 @@ export class OwnerCache implements Identity {
     return this.#index.chain(kind, id)
   }
 
-  find(kind: 'organization' | 'user', name: string): string | undefined {
+  find(kind: OwnerKind, name: string): string | undefined {
     return this.#index.find(kind, name)
   }
 

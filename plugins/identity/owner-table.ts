@@ -16,16 +16,18 @@ interface OwnerRow extends Row {
 }
 
 const none = `'{}'::uuid[]`
+/** `organization/slug`. Slugs never change. */
+const placed = `(select above.slug from identity_organizations above where above.id = o.organization_id) || '/' || slug`
 
 /** For each kind, where its owners are and what is special about them. Children first. */
 const sources: ReadonlyMap<OwnerKind, string> = new Map([
-  ['service_account', source('identity_service_accounts', 'coalesce(name, slug)', 'null', 'organization_id', none)],
+  ['service_account', source('identity_service_accounts o', 'coalesce(name, slug)', placed, 'organization_id', none)],
   [
     'project',
     source(
-      'identity_projects',
+      'identity_projects o',
       'coalesce(name, slug)',
-      'null',
+      placed,
       'organization_id',
       `array_remove(array[team_id], null)`,
     ),
@@ -40,7 +42,7 @@ const sources: ReadonlyMap<OwnerKind, string> = new Map([
       `array(select m.team_id from identity_team_members m where m.user_id = o.id order by m.created_at, m.team_id)`,
     ),
   ],
-  ['team', source('identity_teams', 'coalesce(name, slug)', 'null', 'organization_id', none)],
+  ['team', source('identity_teams o', 'coalesce(name, slug)', placed, 'organization_id', none)],
   ['organization', source('identity_organizations', 'coalesce(name, slug)', 'slug', 'null::uuid', none)],
 ])
 

@@ -67,7 +67,7 @@ describe('auth: keys of the config', () => {
     key: sharedKey,
     scopes: ['chat'],
     allowed_models: ['test/*'],
-    owner: { type: 'team', team_id: owner.id },
+    owner: 'team:acme/search',
     ip_allowlist: ['10.0.0.0/8'],
     budgets: [{ period: 'daily', limit_usd: 2 }],
     rate_limits: { requests_per_minute: 3 },
@@ -76,8 +76,10 @@ describe('auth: keys of the config', () => {
 
   it('have everything that others have', async () => {
     const owners = new KnownOwners()
-    owners.set([owner])
-    const site = await start({ keys: { 'ci.runner': declared } }, owners)
+    owners.set([owner], 'acme/search')
+    const byId = { key: operatorKey, owner: `team:${owner.id}` }
+    const site = await start({ keys: { 'ci.runner': declared, 'by-id': byId } }, owners)
+    assert.deepEqual(site.principal(operatorKey)?.owners, [owner])
     const principal = site.principal(sharedKey, '10.0.0.1')
     assert.deepEqual(principal, {
       id: principal?.id,
@@ -114,7 +116,7 @@ describe('auth: keys of the config', () => {
     const site = await start({ keys: { ci: { key: sharedKey, owner: declared.owner } } }, owners)
     assert.equal(site.refusal(sharedKey).code, 'invalid_api_key')
     assert.equal(site.instance.log.filter((line) => line.includes('until its owner exists')).length, 1)
-    owners.set([owner])
+    owners.set([owner], 'acme/search')
     assert.ok(site.principal(sharedKey))
   })
 
@@ -157,7 +159,7 @@ describe('auth: keys of the config', () => {
             budgets: [{ period: 'daily' }],
             rate_limits: { requests: 1 },
             expires_at: 'soon',
-            owner: { type: 'team' },
+            owner: 'tema:acme/search',
           },
         },
       }),
@@ -168,7 +170,7 @@ describe('auth: keys of the config', () => {
         'plugins.auth.keys.b.allowed_models[0] must be a model name, or a prefix that ends in one *',
         'plugins.auth.keys.b.expires_at must be a date, or a time with its zone: 2030-01-31T12:00:00Z',
         'plugins.auth.keys.b.ip_allowlist[0] must be an IP address, or a range such as 10.0.0.0/8',
-        'plugins.auth.keys.b.owner.team_id must be a UUID',
+        'plugins.auth.keys.b.owner must be a kind and a name, as project:acme/search; kinds are organization, team, project, user, service_account',
       ],
     )
   })

@@ -72,6 +72,10 @@ for (const kind of ['PostgreSQL', 'embedded'] as const)
         gateway.identity.chain('user', user)!.map((owner) => `${owner.kind} ${owner.name}`),
         ['user Alice', 'team research', 'organization other', 'organization Acme'],
       )
+      const teamId = gateway.identity.find('team', 'acme/research')!
+      assert.equal(gateway.identity.chain('team', teamId)?.[0]?.name, 'research')
+      assert.equal(gateway.identity.find('team', 'research'), undefined)
+      assert.equal(gateway.identity.find('project', 'acme/research'), undefined)
       const acme = await gateway.call('GET', '/organizations/acme', 200)
       assert.equal(acme['managed_by'], 'config')
       assert.deepEqual(acme['budgets'], [{ period: 'monthly', limit_usd: 500, warn_at: 0.8 }])

@@ -15,7 +15,7 @@ export class KnownOwners implements Identity {
     return this.#chains.get(`${kind} ${id}`)
   }
 
-  find(kind: 'organization' | 'user', name: string): string | undefined {
+  find(kind: OwnerKind, name: string): string | undefined {
     return this.#names.get(`${kind} ${name}`)
   }
 
