@@ -1,3 +1,4 @@
+import { ChangeFollower } from '@hadrian/core/plugin'
 import type { Clock, Database, Logger } from '@hadrian/core/plugin'
 import { KeyIndex } from './key-index.ts'
 import type { KnownKey, KnownSecret } from './known-key.ts'
@@ -6,8 +7,6 @@ import type { KeyIdentity, KeyTable } from './key-table.ts'
 
 /** Rows per statement when all keys are read: parsing them holds up requests for some milliseconds. */
 const pageSize = 2000
-const firstRetryMs = 500
-const longestRetryMs = 30_000
 
 export interface KeyCacheOptions {
   readonly table: KeyTable
@@ -18,26 +17,26 @@ export interface KeyCacheOptions {
   readonly refreshIntervalMs: number
 }
 
-/**
- * All usable keys in memory. The database tells which keys have changed, and those are read again; all are read again
- * when that connection was lost, and now and then in any case. While the database is away, what is known stays.
- */
+/** All usable keys in memory. While the database is away, what is known stays. */
 export class KeyCache {
   readonly #options: KeyCacheOptions
+  readonly #follower: ChangeFollower
   #index = new KeyIndex()
   /** What is being read in place of `#index`. Changes go to both. */
   #next: KeyIndex | undefined
-  readonly #changed = new Set<string>()
-  #reloadDue = false
-  #working: Promise<void> | undefined
-  #state: 'new' | 'running' | 'stopped' = 'new'
-  #failures = 0
-  #cancelRefresh = (): void => undefined
-  #cancelRetry = (): void => undefined
-  #unlisten: (() => Promise<void>) | undefined
 
   constructor(options: KeyCacheOptions) {
     this.#options = options
+    this.#follower = new ChangeFollower({
+      database: options.database,
+      channel: changesChannel,
+      clock: options.clock,
+      logger: options.logger,
+      what: 'API keys',
+      refreshIntervalMs: options.refreshIntervalMs,
+      readChanged: (ids, changedAgain) => this.#readChanged(ids, changedAgain),
+      readAll: (catchUp) => this.#readAll(catchUp),
+    })
   }
 
   /** The key with a secret of this hash, if it is known; it may be over. */
@@ -50,36 +49,24 @@ export class KeyCache {
   }
 
   /** Reads all keys. Throws if the database cannot be reached: without keys nobody could come in. */
-  async start(): Promise<void> {
-    const { database } = this.#options
-    // Before reading, so that no change falls between.
-    this.#unlisten = await database.listen(changesChannel, (id) => this.#note(id), { missed: () => this.#refresh() })
-    await this.#reload()
-    if (this.#state === 'new') this.#state = 'running'
-    this.#wake()
-    this.#scheduleRefresh()
+  start(): Promise<void> {
+    return this.#follower.start()
   }
 
-  async stop(): Promise<void> {
-    this.#state = 'stopped'
-    this.#cancelRefresh()
-    this.#cancelRetry()
-    const unlisten = this.#unlisten
-    this.#unlisten = undefined
-    await unlisten?.()
-    await this.#working
+  stop(): Promise<void> {
+    return this.#follower.stop()
   }
 
   /** A key that was just made or changed here is so at once. */
   add(identity: KeyIdentity): void {
     this.#forBoth((index) => this.#set(index, identity))
-    this.#note(identity.id)
+    void this.#follower.follow(identity.id)
   }
 
   /** A key that was just revoked stops working at once. */
   remove(id: string): void {
     this.#forBoth((index) => index.delete(id))
-    this.#note(id)
+    void this.#follower.follow(id)
   }
 
   #set(index: KeyIndex, identity: KeyIdentity): void {
@@ -95,94 +82,29 @@ export class KeyCache {
     if (this.#next) change(this.#next)
   }
 
-  #note(id: string): void {
-    this.#changed.add(id)
-    this.#wake()
-  }
-
-  #refresh(): void {
-    this.#reloadDue = true
-    this.#wake()
-  }
-
-  #scheduleRefresh(): void {
-    if (this.#state !== 'running') return
-    this.#cancelRefresh = this.#options.clock.after(this.#options.refreshIntervalMs, () => {
-      this.#refresh()
-      this.#scheduleRefresh()
-    })
-  }
-
-  /** One reading at a time, the first by `start`: of two, the one that comes in last might be the older one. */
-  #wake(): void {
-    if (this.#state !== 'running' || this.#working) return
-    this.#cancelRetry()
-    this.#working = this.#work()
-  }
-
-  async #work(): Promise<void> {
-    // Collects what one transaction, or one burst of them, has changed.
-    await Promise.resolve()
-    try {
-      while (this.#state === 'running' && (this.#reloadDue || this.#changed.size > 0)) {
-        if (this.#changed.size > 0) await this.#readChanged()
-        else await this.#reload()
-      }
-      if (this.#failures > 0) this.#options.logger.info({}, 'API keys are up to date again')
-      this.#failures = 0
-    } catch (error) {
-      this.#retryLater(error)
-    }
-    // In the same turn as the last look at what is due, so that nothing can be noted between and forgotten.
-    this.#working = undefined
-  }
-
-  async #readChanged(): Promise<void> {
+  async #readChanged(ids: readonly string[], changedAgain: (id: string) => boolean): Promise<void> {
     const { table, clock } = this.#options
-    const ids = [...this.#changed]
-    this.#changed.clear()
-    try {
-      const usable = new Map((await table.usable(ids, new Date(clock.now()))).map((key) => [key.id, key]))
-      for (const id of ids) {
-        const identity = usable.get(id)
-        if (!identity) this.#forBoth((index) => index.delete(id))
-        // Changed once more while it was read: what was read may be old, and a key that was revoked must not come back.
-        else if (!this.#changed.has(id)) this.#forBoth((index) => this.#set(index, identity))
-      }
-    } catch (error) {
-      for (const id of ids) this.#changed.add(id)
-      throw error
+    const usable = new Map((await table.usable(ids, new Date(clock.now()))).map((key) => [key.id, key]))
+    for (const id of ids) {
+      const identity = usable.get(id)
+      if (!identity) this.#forBoth((index) => index.delete(id))
+      // What was read may be old, and a key that was revoked must not come back.
+      else if (!changedAgain(id)) this.#forBoth((index) => this.#set(index, identity))
     }
   }
 
-  async #reload(): Promise<void> {
+  async #readAll(catchUp: () => Promise<boolean>): Promise<void> {
     const { table, clock } = this.#options
-    // Another one may become due meanwhile.
-    this.#reloadDue = false
     const next = new KeyIndex()
     this.#next = next
     try {
       for await (const page of table.allUsable(new Date(clock.now()), pageSize)) {
         for (const identity of page) this.#set(next, identity)
-        // What was read may be old already, and a key that is revoked must not wait for the end of a long reading.
-        if (this.#changed.size > 0) await this.#readChanged()
-        if (this.#state === 'stopped') return
+        if (!(await catchUp())) return
       }
       this.#index = next
-    } catch (error) {
-      this.#reloadDue = true
-      throw error
     } finally {
       this.#next = undefined
     }
-  }
-
-  #retryLater(error: unknown): void {
-    const { clock, logger } = this.#options
-    if (this.#state === 'stopped') return
-    if (this.#failures === 0)
-      logger.warn({ error, keys: this.#index.size }, 'API keys could not be read again; going on with those known')
-    const delayMs = Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(this.#failures++, 16))
-    this.#cancelRetry = clock.after(delayMs, () => this.#wake())
   }
 }

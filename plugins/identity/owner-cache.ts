@@ -1,6 +1,5 @@
 import type { Clock, Database, Identity, Logger, Owner, OwnerKind } from '@hadrian/core/plugin'
-import { ChangeFollower } from './change-follower.ts'
-import { isUuid, ownerKinds } from '@hadrian/core/plugin'
+import { ChangeFollower, isUuid, ownerKinds } from '@hadrian/core/plugin'
 import { OwnerIndex, ownersAbove } from './owner-index.ts'
 import type { KnownOwner, OwnerKey } from './owner-index.ts'
 import { changesChannel, OwnerTable } from './owner-table.ts'

@@ -1,8 +1,9 @@
-import type { Clock, Database, Logger } from '@hadrian/core/plugin'
+import type { Clock, Database, Logger } from './services.ts'
 
 const firstRetryMs = 500
 const longestRetryMs = 30_000
 
+/** What {@link ChangeFollower} follows, and what it calls. */
 export interface ChangeFollowerOptions {
   readonly database: Pick<Database, 'listen'>
   /** The channel on which the database tells the key of each row that was changed. */
@@ -13,8 +14,8 @@ export interface ChangeFollowerOptions {
   readonly what: string
   /** Milliseconds between two readings of everything. */
   readonly refreshIntervalMs: number
-  /** Reads these rows. */
-  readonly readChanged: (keys: readonly string[]) => Promise<void>
+  /** Reads these rows. Those that `changedAgain` while they were read are read once more. */
+  readonly readChanged: (keys: readonly string[], changedAgain: (key: string) => boolean) => Promise<void>
   /** Reads everything. Calls `catchUp` between pages, which reads what has changed meanwhile; ends when it says false. */
   readonly readAll: (catchUp: () => Promise<boolean>) => Promise<void>
 }
@@ -22,7 +23,7 @@ export interface ChangeFollowerOptions {
 /**
  * Says when to read what, to keep a copy of tables in memory true. The database tells which rows have changed, and those
  * are read again; everything is read again when that connection was lost, and now and then in any case. While the
- * database is away it is tried again, less and less often.
+ * database is away it is tried again, less and less often. For plugins whose hooks need what is in their tables.
  */
 export class ChangeFollower {
   readonly #options: ChangeFollowerOptions
@@ -116,7 +117,7 @@ export class ChangeFollower {
     const keys = [...this.#changed]
     this.#changed.clear()
     try {
-      await this.#options.readChanged(keys)
+      await this.#options.readChanged(keys, (key) => this.#changed.has(key))
     } catch (error) {
       for (const key of keys) this.#changed.add(key)
       throw error
