@@ -90,7 +90,7 @@ export function readDeclaredKeys(
 /** Reads `project:acme/search`. Undefined for absent. Says nothing of whether it exists. */
 function readNamedOwner(value: unknown, wrong: ReportMistake): NamedOwner | undefined {
   if (value === undefined) return undefined
-  const [kind, ...rest] = String(value).split(':')
+  const [kind, ...rest] = typeof value === 'string' ? value.split(':') : []
   const name = rest.join(':')
   const known = ownerKinds.find((each) => each === kind)
   if (known !== undefined && name !== '') return { kind: known, name }

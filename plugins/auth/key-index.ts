@@ -12,10 +12,6 @@ export class KeyIndex {
   readonly #byHash = new Map<string, KnownSecret>()
   readonly #byId = new Map<string, Entry>()
 
-  get size(): number {
-    return this.#byId.size
-  }
-
   /**
    * A plain lookup, not a constant-time comparison: what is compared is a SHA-256 digest, of which a caller can choose no
    * part without knowing the key, so the time it takes tells nothing that helps to find one.
