@@ -200,8 +200,10 @@ export class BudgetEngine {
     this.#checkService()
     if (hold.accounts.every((account) => account.fits(quote.worstMicros))) this.#take(hold, quote.worstMicros)
     else {
-      const failure = await this.#ask(hold, quote.worstMicros)
+      const aside = new Set<LocalAccount>()
+      const failure = await this.#ask(hold, quote.worstMicros, aside)
       // Nothing may be awaited between the look at what is left and its taking.
+      for (const account of aside) account.putBack(quote.worstMicros)
       this.#take(hold, this.#affordable(hold, quote, failure))
     }
     try {
@@ -212,15 +214,31 @@ export class BudgetEngine {
     }
   }
 
-  /** Asks for money until all accounts have enough, or have nothing to grant. Resolves to why it could not go on. */
-  async #ask(hold: Hold, worstMicros: number): Promise<unknown> {
+  /**
+   * Asks for money until all accounts have set it aside, or have nothing to grant. Resolves to why it could not go on.
+   *
+   * @param aside accounts that have set it aside, added to; the caller puts it back
+   */
+  async #ask(hold: Hold, worstMicros: number, aside: Set<LocalAccount>): Promise<unknown> {
     for (let round = 0; round < mostRounds; round++) {
       const nowMs = this.#clock.monotonicMs()
-      const lacking = hold.accounts.filter(
-        (account) => !account.known || (account.freeMicros < worstMicros && !account.isSpent && !account.isDry(nowMs)),
-      )
+      const lacking: LocalAccount[] = []
+      for (const account of hold.accounts) {
+        if (aside.has(account)) {
+          if (account.known) continue
+          aside.delete(account)
+          account.putBack(worstMicros)
+        }
+        // Never before those who wait already, or the largest would wait for ever.
+        if (account.fits(worstMicros) && account.setAside(worstMicros)) aside.add(account)
+        else if (!account.known || (!account.isSpent && !account.isDry(nowMs))) lacking.push(account)
+      }
       if (lacking.length === 0) return undefined
-      const answers = await Promise.allSettled(lacking.map((account) => this.#sync.ask(account, worstMicros)))
+      const answers = await Promise.allSettled(
+        lacking.map(async (account) => {
+          if (await this.#sync.ask(account, worstMicros)) aside.add(account)
+        }),
+      )
       const failed = answers.find((answer) => answer.status === 'rejected')
       if (failed) return failed.reason
     }

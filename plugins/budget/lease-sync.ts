@@ -69,23 +69,25 @@ export class LeaseSync {
     return this.#failedSinceMs === undefined ? 0 : this.#options.clock.monotonicMs() - this.#failedSinceMs
   }
 
-  /** Resolves when the database has answered for this account, be it that nothing is left. */
-  ask(account: LocalAccount, needMicros: number): Promise<void> {
+  /**
+   * Resolves when the database has answered for this account: to whether the money was set aside, or too little is left.
+   */
+  ask(account: LocalAccount, needMicros: number): Promise<boolean> {
     const { clock } = this.#options
     const nowMs = clock.monotonicMs()
     const hangs = this.#statementSinceMs !== undefined && nowMs - this.#statementSinceMs > failFastAfterMs
     if (this.#stopped || hangs || this.awayMs > failFastAfterMs)
       return Promise.reject(new LedgerUnavailableError('the database does not answer'))
-    return new Promise<void>((resolve, reject) => {
+    return new Promise<boolean>((resolve, reject) => {
       const cancel = clock.after(waitLimitMs, () => {
         account.waiters = account.waiters.filter((each) => each !== waiter)
         reject(new LedgerUnavailableError(`the database has not answered within ${waitLimitMs} ms`))
       })
       const waiter: Waiter = {
         needMicros,
-        resolve: () => {
+        resolve: (isSetAside) => {
           cancel()
-          resolve()
+          resolve(isSetAside)
         },
         reject: (error) => {
           cancel()
@@ -246,7 +248,8 @@ export class LeaseSync {
     }
     charges.written(account, request.charges.length)
     // What was short under another limit need not be so under this one.
-    account.confirm({ ...reply, short: reply.short && account.stopMicros <= stopMicros }, clock.monotonicMs())
+    const short = reply.short && account.stopMicros <= stopMicros
+    account.confirm({ ...reply, short }, request.needMicros > 0, clock.monotonicMs())
     if (rechecked) account.recheckDue = false
     // The limit was lowered while the statement was under way, or what was free could not go back with it.
     if (account.recheckDue || account.stopMicros < stopMicros) account.recheck()
@@ -254,9 +257,11 @@ export class LeaseSync {
     account.leaseClosed = request.close
     if (account.pending.length > 0 || account.recheckDue) this.#due.add(account)
     if (account.recheckDue) return
-    const answered = new Set(waiters)
-    account.waiters = account.waiters.filter((waiter) => !answered.has(waiter))
-    for (const waiter of waiters) waiter.resolve()
+    // Those that have given up meanwhile are not among the waiters any more.
+    const batched = new Set(waiters)
+    const answered = account.waiters.filter((waiter) => batched.has(waiter))
+    account.waiters = account.waiters.filter((waiter) => !batched.has(waiter))
+    for (const waiter of answered) waiter.resolve(account.setAside(waiter.needMicros))
     if (account.waiters.length > 0) this.#due.add(account)
   }
 

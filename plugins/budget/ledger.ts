@@ -2,8 +2,8 @@
  * The money of this instance: what it may spend of each account without asking the database.
  *
  * Words. *Limit*: what may be spent, overage included. *Lease*: money of an account that an instance took out of what is
- * left before it spends any of it. Of the lease, `reserved` is held by calls under way, `pending` is charged and not yet
- * written to the database, and `free` is the rest.
+ * left before it spends any of it. Of the lease, `reserved` is held by calls under way, or set aside for a call that waits
+ * for another account; `pending` is charged and not yet written to the database, and `free` is the rest.
  *
  * Invariants, in the database, at every moment:
  *
@@ -52,7 +52,8 @@ export interface Charge {
 /** Somebody who waits for money of an account. */
 export interface Waiter {
   readonly needMicros: number
-  resolve(): void
+  /** Told whether it was set aside, which is then the waiter's to put back. */
+  resolve(isSetAside: boolean): void
   reject(error: unknown): void
 }
 
@@ -175,6 +176,24 @@ export class LocalAccount {
     this.lastUsedMs = nowMs
   }
 
+  /**
+   * Keeps money for a call that waits for another account, so that none of those that come meanwhile gets it. False if
+   * there is too little.
+   */
+  setAside(amountMicros: number): boolean {
+    if (!this.known || this.freeMicros < amountMicros) return false
+    this.freeMicros -= amountMicros
+    this.reservedMicros += amountMicros
+    return true
+  }
+
+  /** Ends {@link setAside}. What was granted under a limit that has been lowered since goes back. */
+  putBack(amountMicros: number): void {
+    this.reservedMicros -= amountMicros
+    this.freeMicros += amountMicros
+    if (!this.known) this.giveBack(amountMicros)
+  }
+
   /** Gives a reservation back and charges in its place what the calls cost. */
   settle(reservedMicros: number, charge: Charge | undefined, nowMs: number): void {
     const costMicros = charge?.amountMicros ?? 0
@@ -216,16 +235,23 @@ export class LocalAccount {
     return charges
   }
 
-  /** Computes what is free from the whole lease, as the database has it after a statement. */
-  confirm(state: AccountState, nowMs: number): void {
+  /**
+   * Computes what is free from the whole lease, as the database has it after a statement.
+   *
+   * @param isAsked calls waited for the statement. Another one does not say that there is enough: whoever asked again after
+   *   giving back a part that nobody can use would have that very part again.
+   */
+  confirm(state: AccountState, isAsked: boolean, nowMs: number): void {
     this.version = state.version
     this.spentMicros = state.spentMicros
     this.leasedMicros = state.leasedMicros
     this.known = true
     this.returningMicros = 0
     this.freeMicros = state.remainingMicros - this.reservedMicros - this.pendingMicros
-    this.isScarce = state.short
-    this.#dryUntilMs = state.short ? nowMs + dryMs : -Infinity
+    if (isAsked) {
+      this.isScarce = state.short
+      this.#dryUntilMs = state.short ? nowMs + dryMs : -Infinity
+    }
     this.#refillNotBeforeMs = nowMs + (this.freeMicros < this.wantedMicros / 2 ? dryMs : refillGapMs)
   }
 
