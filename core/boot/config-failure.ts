@@ -4,12 +4,17 @@ import type { LoadedConfig } from './config.ts'
 
 /** Mistakes in a config, and what of it is free of them. */
 export class ConfigError extends StartupError {
-  /** The config without every section that has a mistake; undefined if too little is left to set up. */
-  readonly usable: LoadedConfig | undefined
+  // Private, since it has every credential in it, and whoever logs an error writes all that can be seen of it.
+  readonly #usable: LoadedConfig | undefined
 
   constructor(problems: readonly Problem[], usable: LoadedConfig | undefined) {
     super(problems)
-    this.usable = usable
+    this.#usable = usable
+  }
+
+  /** The config without every section that has a mistake; undefined if too little is left to set up. */
+  get usable(): LoadedConfig | undefined {
+    return this.#usable
   }
 }
 

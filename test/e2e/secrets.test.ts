@@ -4,7 +4,9 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { it } from 'node:test'
+import { inspect } from 'node:util'
 import { Client } from 'pg'
+import { createGateway } from '../../core/index.ts'
 import { startPostgres } from '../postgres-server.ts'
 import { eventStream, failure, openUpstream, streamed, whole } from './scripted-upstream.ts'
 import type { Answer, Json } from './scripted-upstream.ts'
@@ -13,6 +15,7 @@ import { leavingPost } from './stream-client.ts'
 import { chatBody, chatRecords, record } from './wire-answers.ts'
 
 const upstreamKey = 'canary-upstream-key-8f3a91'
+const longKey = 'canary-bootstrap-key-of-32-characters-91ab'
 const wrongKey = 'canary-wrong-key-77c1d0'
 const prompt = 'canary-prompt-5d20be'
 const answer = 'canary-answer-c4419e'
@@ -125,6 +128,22 @@ api_key = "\${CANARY_KEY}"
   for (const text of shownToClients)
     for (const secret of [upstreamKey, wrongKey, key]) assert.ok(!text.includes(secret), `${secret} was shown: ${text}`)
   assert.equal(served.stdout().split(key).length, 3, 'the first key stands in its own line and in the example')
+})
+
+it('shows no credential in the error of a config with a mistake', async () => {
+  const failed = createGateway({
+    environment: {},
+    config: {
+      providers: { native: { type: 'openai', api_key: upstreamKey } },
+      plugins: { auth: { bootstrap_key: longKey }, budget: { limit: 1 } },
+    },
+  })
+  await assert.rejects(failed, (error) => {
+    const shown = inspect(error, { depth: Infinity, showHidden: true })
+    assert.match(shown, /plugins\.budget\.limit/)
+    for (const secret of [upstreamKey, longKey]) assert.ok(!shown.includes(secret), secret)
+    return true
+  })
 })
 
 async function firstKey(stdout: () => string): Promise<string> {
