@@ -56,22 +56,36 @@ export interface FoundLists {
 /** Dates inside model ids without hyphens: `gpt-4o-20240806` is `gpt-4o-2024-08-06`. */
 const compactDate = /-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)/g
 
+/** Google lists its models as `models/gemini-2.5-pro`, and takes that name too. */
+const resourcePrefix = /^models\//
+/** OpenRouter takes these after every model, and charges what the model costs. What ends in `:free` is free. */
+const routingSuffix = /:(?:nitro|floor|online|exacto)$/
+
 /** Finds a model by the id that a request names it by; `fallbacks` are the lists after `list`. */
 export function findListed(
   list: PriceList,
   fallbacks: readonly PriceList[],
   modelId: string,
 ): { readonly list: PriceList; readonly model: ListedModel } | undefined {
-  const id = modelId.toLowerCase().trim()
-  const dated = id.replaceAll(compactDate, (found: string, year: string, month: string, day: string) =>
-    isDate(Number(year), Number(month), Number(day)) ? `-${year}-${month}-${day}` : found,
-  )
-  for (const spelling of dated === id ? [id] : [id, dated])
+  for (const spelling of spellingsOf(modelId))
     for (const each of [list, ...fallbacks]) {
       const model = each.models.find(({ match }) => matches(match, spelling))
       if (model) return { list: each, model }
     }
   return undefined
+}
+
+/** Every way to write an id that upstreams take for the same model, as it was given first. */
+function spellingsOf(modelId: string): Iterable<string> {
+  const id = modelId.toLowerCase().trim()
+  const bare = id.replace(resourcePrefix, '').replace(routingSuffix, '')
+  return new Set([id, withHyphens(id), bare, withHyphens(bare)])
+}
+
+function withHyphens(id: string): string {
+  return id.replaceAll(compactDate, (found: string, year: string, month: string, day: string) =>
+    isDate(Number(year), Number(month), Number(day)) ? `-${year}-${month}-${day}` : found,
+  )
 }
 
 /** The prices that hold at a time, in milliseconds since 1970. */

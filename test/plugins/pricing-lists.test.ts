@@ -113,6 +113,16 @@ describe('built-in prices', () => {
       }
   })
 
+  it('know a model by what upstreams put around its name', () => {
+    const found = (list: string, name: string): string | undefined =>
+      findListed(priceListOf(provider(list)), [], name)?.model.id
+    assert.equal(found('google', 'models/gemini-2.5-pro'), 'gemini-2.5-pro')
+    for (const suffix of ['nitro', 'floor', 'online'])
+      assert.equal(found('openrouter', `openai/gpt-4o:${suffix}`), 'openai/gpt-4o')
+    assert.equal(found('openrouter', 'openai/gpt-4o:free'), undefined)
+    assert.equal(found('google', 'tunedModels/gemini-2.5-pro'), undefined)
+  })
+
   it('leave out what is not billed by the token, and take what is called free for free', () => {
     assert.equal(findListed(priceListOf(provider('openai')), [], 'whisper-1'), undefined)
     const router = priceListOf(provider('openrouter'))
