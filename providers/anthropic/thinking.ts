@@ -81,22 +81,18 @@ function planBudget(
 ): ThinkingPlan {
   const asked = request.reasoning?.maxTokens
   let budget = Math.max(minBudget, asked ?? Math.floor(limit * shares[effort]))
-  // A limit that nobody set is for the answer alone; one that somebody set is shared between thinking and answer.
+  // A limit that nobody set is for the answer alone. One that somebody set holds for thinking and answer together: no
+  // budget was reserved for more.
   const unlimited = request.maxOutputTokens === undefined && ceiling === undefined
-  let maxTokens = unlimited || budget >= limit ? budget + limit : limit
-  if (ceiling !== undefined && maxTokens > ceiling) {
-    maxTokens = ceiling
-    budget = Math.min(budget, Math.floor(ceiling * shares.max))
+  if (!unlimited) {
+    budget = Math.min(budget, Math.floor(limit * shares.max))
     if (budget < minBudget) {
-      losses.unsupported('reasoning', `the model can write ${ceiling} tokens only`)
+      losses.unsupported('reasoning', `an output of ${limit} tokens has no room for it`)
       return { max_tokens: limit }
     }
   }
-  if (!unlimited && maxTokens !== limit) {
-    losses.adjusted('maxOutputTokens', `raised from ${limit} to ${maxTokens}, to hold a thinking budget of ${budget}`)
-  }
   if (asked !== undefined && asked !== budget) losses.adjusted('reasoning', `the thinking budget was set to ${budget}`)
-  return { max_tokens: maxTokens, thinking: { type: 'enabled', budget_tokens: budget } }
+  return { max_tokens: unlimited ? budget + limit : limit, thinking: { type: 'enabled', budget_tokens: budget } }
 }
 
 function planEffort(

@@ -277,11 +277,13 @@ describe('anthropic encoder', () => {
     assert.deepEqual(encode(logprobs).warnings, ['unsupported_parameter logprobs'])
   })
 
-  it('keeps the budget below the limit, by raising the limit or cutting the budget', () => {
-    assert.deepEqual(planBudget(2000, 1000), [3000, 2000, 1])
+  it('keeps the budget below a limit that somebody set, and beside one that nobody did', () => {
+    assert.deepEqual(planBudget(2000, 1000), [1000, undefined, 1])
+    assert.deepEqual(planBudget(60_000, 16), [16, undefined, 1])
     assert.deepEqual(planBudget(10, 4000), [4000, 1024, 1])
     assert.deepEqual(planBudget(2000), [10_192, 2000, 0])
-    assert.deepEqual(planBudget(8000, 2000, 8192), [8192, 7782, 2])
+    assert.deepEqual(planBudget(8000, 2000, 8192), [2000, 1900, 1])
+    assert.deepEqual(planBudget(9000, undefined, 8192), [8192, 7782, 1])
     assert.deepEqual(planBudget(8000, 500, 1000), [500, undefined, 1])
   })
 
