@@ -133,7 +133,7 @@ export interface Exchange {
   /** Copy-on-write: return a changed copy, never mutate. Ends byte passthrough of the request. */
   edit(change: (request: GenerateRequest) => GenerateRequest): void
   texts(): TextSlots
-  /** Input tokens of the request as it is now, by the rule of thumb of four characters each. Only counts: keeps byte passthrough. */
+  /** Input tokens of the request as it is now, by the rule of thumb of four bytes of text each. Only counts: keeps byte passthrough. */
   estimateInputTokens(): number
   readonly principal: Principal
   /** Ids of the plugins with params that take part in this exchange: applied always, or named by the client. */

@@ -5,7 +5,7 @@ import { readReasoning } from './chat-reasoning.ts'
 import { readResponseFormat, readTools } from './chat-tools.ts'
 
 /** `max_completion_tokens`, else `max_tokens`, which of the two is added to `form`. */
-export function readMaxTokens(fields: FieldReader, form: string[]): Pick<GenerateRequest, 'maxOutputTokens'> {
+function readMaxTokens(fields: FieldReader, form: string[]): Pick<GenerateRequest, 'maxOutputTokens'> {
   for (const name of ['max_completion_tokens', 'max_tokens'] as const) {
     const maxOutputTokens = fields.number(name)
     if (maxOutputTokens === undefined) continue

@@ -5,7 +5,6 @@ import type { ErrorBody } from '../contract/errors.ts'
 import { answerId } from './chat-answer.ts'
 import { nativeFields } from './chat-content.ts'
 import { FieldReader, readCommon, readScalars, readStreamAndStop, samplingScalars } from './chat-fields.ts'
-import { readMaxTokens } from './chat-request.ts'
 import { doneRecord, errorRecord } from './chat-stream.ts'
 import { encodeChatUsage } from './chat-usage.ts'
 import type { ClientDialect, ReplyContext, ReplyEnd, StreamWriter } from './dialect.ts'
@@ -15,10 +14,12 @@ import { VerbatimChunkWriter } from './verbatim-stream.ts'
 function decode(body: JsonObject): GenerateRequest {
   const fields = new FieldReader(body)
   const form: string[] = []
+  // `max_completion_tokens` is no word of this API: upstreams do not heed it, so it must not count as the ceiling.
+  const maxOutputTokens = fields.number('max_tokens')
   const known = {
     ...readCommon(fields),
     ...readStreamAndStop(fields, form),
-    ...readMaxTokens(fields, form),
+    ...(maxOutputTokens !== undefined && { maxOutputTokens }),
     ...readScalars(fields, samplingScalars),
   }
   return {

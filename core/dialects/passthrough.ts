@@ -45,7 +45,7 @@ export function passthroughBody({
   if (capabilities.passes && !capabilities.passes(request, target)) return undefined
 
   const set: Record<string, unknown> = { model: target.model }
-  if (dialect === 'chat' && request.stream && request.includeUsage !== true)
+  if (dialect !== 'responses' && request.stream && request.includeUsage !== true)
     set['stream_options'] = { ...(body['stream_options'] as JsonObject | null | undefined), include_usage: true }
   if (dialect === 'responses' && body['store'] !== false) set['store'] = false
   // An extension that is null means nothing, yet an upstream that does not know it would refuse it.

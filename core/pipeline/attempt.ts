@@ -6,6 +6,7 @@ import type { UpstreamRecord } from '../dialects/dialect.ts'
 import { Cancellation } from '../services/cancellation.ts'
 import type { ExchangeState } from './exchange.ts'
 import { imagesOf } from './images.ts'
+import { tokensOfBytes } from './input-estimate.ts'
 import type { ProviderReply } from './provider-reply.ts'
 import type { ProviderInstance } from './services.ts'
 import { openAnswer } from './answer.ts'
@@ -31,7 +32,7 @@ export class AttemptRun implements Attempt {
   #done: Promise<AttemptRecord> | undefined
   #resolveDone: ((record: AttemptRecord) => void) | undefined
   #usage: Usage | undefined
-  #outputCharacters = 0
+  #outputBytes = 0
   #plainHeaders: Readonly<Record<string, string>> | undefined
   #sentHeaders: Readonly<Record<string, string>> | undefined
   #sent = false
@@ -141,13 +142,13 @@ export class AttemptRun implements Attempt {
     for (const event of events) {
       switch (event.type) {
         case 'text':
-          this.#outputCharacters += event.text.length
+          this.#outputBytes += bytesOf(event.text)
           break
         case 'reasoning':
-          this.#outputCharacters += (event.text?.length ?? 0) + (event.summary?.length ?? 0)
+          this.#outputBytes += bytesOf(event.text) + bytesOf(event.summary)
           break
         case 'tool_call':
-          this.#outputCharacters += (event.arguments?.length ?? 0) + (event.name?.length ?? 0)
+          this.#outputBytes += bytesOf(event.arguments) + bytesOf(event.name)
           break
         case 'start':
           this.#responseModel ??= event.model
@@ -204,7 +205,7 @@ export class AttemptRun implements Attempt {
       this.cancellation.abort(error ?? gatewayError('request_cancelled', 'The answer was left'))
     record.endedMs = clock.monotonicMs()
     if (error) record.error = error
-    const usage = this.#finalUsage(outcome)
+    const usage = this.#finalUsage(outcome, error)
     if (usage) {
       record.usage = usage
       exchange.charge(usage)
@@ -236,11 +237,12 @@ export class AttemptRun implements Attempt {
 
   /**
    * The provider's count, else an estimate that says so: of a complete answer, of what came before a cut, and of the
-   * input of a call the client left. A count that came before the end of the answer is a count so far, and at least what
-   * came is charged. A call that failed before it gave anything is free.
+   * input of a call that was left while the upstream was at work. A count that came before the end of the answer is a
+   * count so far, and at least what came is charged. A call that the upstream failed before it gave anything is free.
    */
-  #finalUsage(outcome: 'completed' | 'failed' | 'aborted'): Usage | undefined {
-    const owed = outcome === 'completed' || this.#outputCharacters > 0 || (outcome === 'aborted' && this.#sent)
+  #finalUsage(outcome: 'completed' | 'failed' | 'aborted', error: GatewayError | undefined): Usage | undefined {
+    const left = this.#sent && (outcome === 'aborted' || isOurEnding(error))
+    const owed = outcome === 'completed' || this.#outputBytes > 0 || left
     const counted = this.#usage
     if (!counted && !owed) return undefined
     const isFinal = outcome === 'completed' || this.#finishReason !== undefined
@@ -251,7 +253,7 @@ export class AttemptRun implements Attempt {
         : {
             ...soFar,
             inputTokens: counted?.inputTokens || this.exchange.estimateInputTokens(this.#request),
-            outputTokens: Math.max(counted?.outputTokens ?? 0, Math.ceil(this.#outputCharacters / 4)),
+            outputTokens: Math.max(counted?.outputTokens ?? 0, tokensOfBytes(this.#outputBytes)),
             estimated: true,
           }
     const { catalog } = this.exchange.services
@@ -287,4 +289,14 @@ export class AttemptRun implements Attempt {
 /** A record of a transport that has none: events alone. */
 export function bareRecord(events: readonly StreamEvent[]): UpstreamRecord {
   return { data: '', events }
+}
+
+/** Whether the gateway ended a call that the upstream may have been at work on, and bills. */
+function isOurEnding(error: GatewayError | undefined): boolean {
+  if (error?.code === 'provider_timeout') return error.details?.['timeout'] !== 'connect'
+  return error?.code === 'shutting_down'
+}
+
+function bytesOf(text: string | undefined): number {
+  return text === undefined ? 0 : Buffer.byteLength(text)
 }

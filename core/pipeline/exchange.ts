@@ -25,10 +25,11 @@ import { Cancellation } from '../services/cancellation.ts'
 import { mayUse } from '../services/access.ts'
 import type { AttemptRun } from './attempt.ts'
 import type { Candidates, Excluded } from './candidates.ts'
+import { estimateInputTokens } from './input-estimate.ts'
 import type { Step } from './plan.ts'
 import type { ActivePlugins } from './request-plugins.ts'
 import type { PipelineServices } from './services.ts'
-import { promptTexts, textSlots } from './texts.ts'
+import { textSlots } from './texts.ts'
 
 /** What an exchange is made of. */
 export interface ExchangeInit {
@@ -272,11 +273,9 @@ export class ExchangeState implements Exchange {
     return (requestable && this.active.get(requestable.id)) ?? nothing
   }
 
-  /** Input tokens by the rule of thumb of four characters each; a provider's own count replaces it. */
+  /** Input tokens by a rule of thumb; a provider's own count replaces it. */
   estimateInputTokens(request: GenerateRequest = this.#request): number {
-    let characters = 0
-    for (const text of promptTexts(request)) characters += text.length
-    return Math.ceil(characters / 4)
+    return estimateInputTokens(request)
   }
 }
 

@@ -132,7 +132,8 @@ export function createCatalog(options: CatalogOptions): Catalog {
 
     price(target, usage) {
       const { reportedCostMicros } = usage
-      if (reportedCostMicros !== undefined && priceBook()?.honoursReportedCost) return reportedCostMicros
+      if (reportedCostMicros !== undefined && priceBook()?.honoursReportedCost)
+        return Math.min(Math.max(0, Math.ceil(reportedCostMicros)), Number.MAX_SAFE_INTEGER)
       const known = prices(target)
       return known && priceOf(known, usage)
     },

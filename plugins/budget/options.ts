@@ -64,7 +64,7 @@ export const optionsSchema = {
       enum: ['ceiling', 'estimate'],
       default: 'ceiling',
       description:
-        'How input is counted before the call: `ceiling`, which no tokenizer exceeds, or `estimate`, four characters ' +
+        'How input is counted before the call: `ceiling`, which no tokenizer exceeds, or `estimate`, four bytes ' +
         'to a token, which reserves a quarter but may fall short, so that a budget may be overspent by the difference.',
     },
     database_away_seconds: {

@@ -1,4 +1,5 @@
-import type { BillableCall, Catalog, GenerateRequest, Target } from '@hadrian/core/plugin'
+import { askedAnswers } from '@hadrian/core/plugin'
+import type { BillableCall, Catalog, Target } from '@hadrian/core/plugin'
 import type { Quote } from './engine.ts'
 
 export interface ReservationOptions {
@@ -30,7 +31,7 @@ export class CallQuote implements Quote {
     this.#call = call
     this.#catalog = catalog
     this.#options = options
-    this.#answers = promptsOf(request) * answersPerPrompt(request)
+    this.#answers = askedAnswers(request)
     this.#inputTokens = options.input === 'ceiling' ? call.inputTokensCeiling : call.inputTokens
     this.#ceiling = this.#knownCeiling()
     this.worstMicros = this.#cost(this.#ceiling)
@@ -83,17 +84,4 @@ export class CallQuote implements Quote {
       images: this.#call.images,
     })
   }
-}
-
-/** `best_of` of the completions API makes that many answers and shows `n` of them. */
-function answersPerPrompt({ n = 1, extra }: GenerateRequest): number {
-  const bestOf = extra['best_of']
-  return Math.max(1, n, typeof bestOf === 'number' && Number.isFinite(bestOf) ? Math.ceil(bestOf) : 1)
-}
-
-/** The completions API takes several prompts at once, as strings or as lists of tokens, and answers each. */
-function promptsOf({ operation, extra }: GenerateRequest): number {
-  const prompt = extra['prompt']
-  if (operation !== 'completions' || !Array.isArray(prompt)) return 1
-  return prompt.length > 0 && typeof prompt[0] === 'number' ? 1 : Math.max(1, prompt.length)
 }

@@ -1,4 +1,4 @@
-import { stateKey } from '@hadrian/core/plugin'
+import { askedAnswers, stateKey } from '@hadrian/core/plugin'
 import type { BillableCall, Clock, Exchange, Outcome, Services, Target } from '@hadrian/core/plugin'
 import { isRefused } from './demand.ts'
 import type { Demand, Refused, Taken } from './demand.ts'
@@ -29,6 +29,8 @@ interface Record {
 
 const recordKey = stateKey<Record>('rate-limit.record')
 const none: readonly Demand[] = []
+/** No call uses more tokens; thousands of such numbers still add up within a `bigint`. */
+const mostTokens = 1e12
 
 /** Holds exchanges to the limits of their callers and models. */
 export class Limiter {
@@ -132,7 +134,7 @@ export class Limiter {
       this.#engine.releaseSlots(requests)
       if (this.#models.length > 0) this.#giveBackUntried(requests, outcome)
     }
-    let used = outcome.usage ? outcome.usage.inputTokens + outcome.usage.outputTokens : 0
+    let used = outcome.usage ? wholeTokens(outcome.usage.inputTokens + outcome.usage.outputTokens) : 0
     for (const [index, taken] of tokens.entries()) {
       // What the calls have used together is spread over what was reserved for each.
       const share = index === tokens.length - 1 ? used : Math.min(used, taken.units)
@@ -154,12 +156,12 @@ export class Limiter {
   #reservation(exchange: Exchange, call: BillableCall, demands: readonly Demand[]): number {
     const { inputTokens, request } = call
     if (exchange.operation === 'embeddings') return Math.max(1, inputTokens)
-    const choices = request.n ?? 1
+    const answers = askedAnswers(request)
     const estimated = Math.min(this.#estimatedOutputTokens, call.outputTokens ?? Infinity)
-    const units = inputTokens + (request.maxOutputTokens ?? estimated) * choices
+    const units = inputTokens + (request.maxOutputTokens ?? estimated) * answers
     let smallest = demands[0]!
     for (const demand of demands) if (demand.limit < smallest.limit) smallest = demand
-    const room = Math.floor((smallest.limit - inputTokens) / choices)
+    const room = Math.floor((smallest.limit - inputTokens) / answers)
     if (units <= smallest.limit || room < 1) return Math.max(1, units)
     call.clamp(room, `the limit of ${smallest.limit} tokens per ${smallest.kind!.window} allows no more`)
     return smallest.limit
@@ -200,4 +202,9 @@ export class Limiter {
     }
     return record
   }
+}
+
+/** Counters hold whole numbers, whatever an upstream says it used. */
+function wholeTokens(tokens: number): number {
+  return tokens > 0 ? Math.min(Math.ceil(tokens), mostTokens) : 0
 }

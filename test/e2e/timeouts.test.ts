@@ -114,6 +114,15 @@ describe('a limit on an upstream', { timeout: 20_000 }, () => {
       checkTimeout(await refused(await response), 'first_byte', limits.first_byte_ms)
     })
 
+    it(`first byte: the input is paid for, since the upstream may have been thinking (${model})`, async () => {
+      const count = running.outcomes.length
+      const { response } = await ask(model, { body: [], silent: true }, { stream: false })
+      await clock.advance(limits.first_byte_ms)
+      await (await response).text()
+      const { status, usage } = (await running.ended(count + 1)).at(-1)!
+      assert.deepEqual([status, usage], ['failed', { inputTokens: 2, outputTokens: 0, estimated: true }])
+    })
+
     it(`idle: a silence inside a stream (${model})`, async () => {
       for (const more of [{}, { input: 'Hello' }]) {
         const words = records()

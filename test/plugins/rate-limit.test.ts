@@ -307,6 +307,19 @@ describe('rate-limit: tokens', () => {
     assert.equal(await counted(one, principal, 'tokens_per_minute'), 2500)
   })
 
+  it('counts whole numbers, whatever an upstream says it used', async () => {
+    for (const used of [0.75, 1e307, 1e308, -100]) {
+      const script = reply('Hi', { inputTokens: used, outputTokens: used })
+      await using one = await gateway({ script, options: { estimated_output_tokens: 1 } })
+      await one.send({}, { principal: caller({ tokensPerMinute: 100 }) })
+      await pass(one, 3000)
+      assert.deepEqual(
+        one.log.filter(({ level }) => level === 'warn'),
+        [],
+      )
+    }
+  })
+
   it('clamps the output to what the limit can hold, and refuses only an input that does not fit', async () => {
     await using one = await gateway({ script: reply('Hello', usage) })
     const clamped = await one.send({ max_tokens: 5000 }, { principal: caller({ tokensPerMinute: 300 }) })
@@ -317,6 +330,13 @@ describe('rate-limit: tokens', () => {
     const refused = await one.send(long, { principal: caller({ tokensPerMinute: 300 }) })
     assert.equal(refused.status, 429)
     assert.equal(one.provider.calls.length, 1)
+  })
+
+  it('reserves output for every answer that is asked for', async () => {
+    await using one = await gateway({ script: reply('Hello', usage) })
+    const prompts = { prompt: ['a', 'b', 'c', 'd', 'e'], max_tokens: 1000, best_of: 2 }
+    await one.send(prompts, { principal: caller({ tokensPerMinute: 5002 }), dialect: 'completions' })
+    assert.equal(one.provider.calls[0]?.request.maxOutputTokens, 500)
   })
 
   it('reserves no output for embeddings', async () => {
