@@ -1,7 +1,7 @@
 /** Generated from the JSON Schemas of this folder by `schemas/generate.ts`. Do not edit. */
 
 /**
- * `provider/model`, a name of the catalog, or a bare name that goes to the default provider. The suffixes `:nitro` (fastest first), `:floor` (cheapest first) and `:online` (web search) may follow.
+ * `provider/model`, a name of the catalog, or a bare name that goes to the default provider. The suffixes `:nitro` (fastest first), `:floor` (cheapest first), `:exacto` (best with tools first) and `:online` (web search) may follow.
  */
 export type ModelName = string | null
 /**
@@ -21,6 +21,16 @@ export type Price = number | string | null
  * @maxItems 100
  */
 export type PluginEntries = RequestPlugin[] | null
+/**
+ * Deprecated: `fallback` is `provider.sort.partition: "model"`, `sort` is `"none"`.
+ */
+export type RouteMode = 'fallback' | 'sort' | null
+/**
+ * Deprecated: `["middle-out"]` names the plugin `context-compression` in `plugins`, `[]` switches it off.
+ *
+ * @maxItems 10
+ */
+export type Transforms = 'middle-out'[] | null
 /**
  * Sample from the k likeliest tokens only; 0 switches it off. Sent wherever the upstream has it, else reported as a warning.
  */
@@ -147,6 +157,8 @@ export interface SchemaTypes {
   ProviderSort: ProviderSort
   Price: Price
   Percentiles: Percentiles
+  RouteMode: RouteMode
+  Transforms: Transforms
   PluginEntries: PluginEntries
   RequestPlugin: RequestPlugin
   ReasoningOptions: ReasoningOptions
@@ -211,6 +223,7 @@ export interface SchemaTypes {
   EmbeddingRequest: EmbeddingRequest
   ChatUsage: ChatUsage
   ResponseUsage: ResponseUsage
+  ServerToolUse: ServerToolUse
   Cost: Cost
   CostDetails: CostDetails
   IsByok: IsByok
@@ -228,6 +241,8 @@ export interface SchemaTypes {
   EmbeddingList: EmbeddingList
   ModelList: ModelList
   Model: Model
+  ModelTarget: ModelTarget
+  ModelPricing: ModelPricing
   Health: Health
   ErrorResponse: ErrorResponse
   ErrorObject: ErrorObject
@@ -241,6 +256,8 @@ export interface Extensions {
   models?: FallbackModels
   provider?: ProviderPreferences | null
   plugins?: PluginEntries
+  route?: RouteMode
+  transforms?: Transforms
   reasoning?: ReasoningOptions | null
   top_k?: TopK
   [k: string]: unknown
@@ -306,7 +323,6 @@ export interface ProviderPreferences {
          * `model`: every target of the first model before the second. `none`: the targets of all models in one list. Default `model`.
          */
         partition?: 'model' | 'none' | null
-        [k: string]: unknown
       }
     | null
   /**
@@ -318,7 +334,6 @@ export interface ProviderPreferences {
     request?: Price
     image?: Price
     audio?: Price
-    [k: string]: unknown
   } | null
   /**
    * Targets below this many tokens per second (the median, or per percentile) go to the end of the list.
@@ -337,7 +352,6 @@ export interface Percentiles {
   p75?: number | null
   p90?: number | null
   p99?: number | null
-  [k: string]: unknown
 }
 /**
  * One plugin; all keys but `id` and `enabled` are options of that plugin.
@@ -418,6 +432,8 @@ export interface ChatCompletionRequest {
   models?: FallbackModels
   provider?: ProviderPreferences | null
   plugins?: PluginEntries
+  route?: RouteMode
+  transforms?: Transforms
   reasoning?: ReasoningOptions | null
   /**
    * Short for `reasoning.effort`; an error if the two differ.
@@ -889,6 +905,8 @@ export interface ResponseRequest {
   models?: FallbackModels
   provider?: ProviderPreferences | null
   plugins?: PluginEntries
+  route?: RouteMode
+  transforms?: Transforms
   reasoning?: ReasoningOptions | null
   /**
    * System instructions for this response only.
@@ -1222,6 +1240,8 @@ export interface CompletionRequest {
   models?: FallbackModels
   provider?: ProviderPreferences | null
   plugins?: PluginEntries
+  route?: RouteMode
+  transforms?: Transforms
   /**
    * Ceiling for the output in tokens.
    */
@@ -1345,9 +1365,20 @@ export interface ChatUsage {
     rejected_prediction_tokens?: number
     [k: string]: unknown
   } | null
+  server_tool_use?: ServerToolUse
   cost?: Cost
   cost_details?: CostDetails
   is_byok?: IsByok
+  [k: string]: unknown
+}
+/**
+ * What was done besides generating text; only where something was.
+ */
+export interface ServerToolUse {
+  /**
+   * Searches of the web, those of the upstream and those of the plugin `web`.
+   */
+  web_search_requests?: number
   [k: string]: unknown
 }
 /**
@@ -1375,6 +1406,7 @@ export interface ResponseUsage {
     [k: string]: unknown
   }
   total_tokens: number
+  server_tool_use?: ServerToolUse
   cost?: Cost
   cost_details?: CostDetails
   is_byok?: IsByok
@@ -1696,27 +1728,101 @@ export interface Model {
   output_modalities?: string[]
   supported_parameters?: string[]
   /**
-   * US dollars, per million tokens and per request.
+   * The modalities again, as OpenRouter lists them.
    */
-  pricing?: {
-    input_per_million?: number
-    output_per_million?: number
-    cached_input_per_million?: number
-    cache_write_per_million?: number
-    cache_write_1h_per_million?: number
-    reasoning_per_million?: number
-    audio_input_per_million?: number
-    audio_output_per_million?: number
-    per_request?: number
-    per_image?: number
-    /**
-     * Prices of every token of a call whose input has more tokens than `above_input_tokens`.
-     */
-    tiers?: {
-      [k: string]: unknown
-    }[]
+  architecture?: {
+    input_modalities?: string[]
+    output_modalities?: string[]
     [k: string]: unknown
   }
+  /**
+   * The limits again, as OpenRouter lists them.
+   */
+  top_provider?: {
+    context_length?: number
+    max_completion_tokens?: number
+    [k: string]: unknown
+  }
+  /**
+   * Whether the author of the model lets others train on its text.
+   */
+  distillable?: boolean
+  pricing?: ModelPricing
+  /**
+   * Where calls of it may go, in the order of the catalog. What is known of the model is what is known of the first.
+   */
+  targets?: ModelTarget[]
+  [k: string]: unknown
+}
+/**
+ * US dollars per million tokens and per request, as numbers; and per token, as strings.
+ */
+export interface ModelPricing {
+  input_per_million?: number
+  output_per_million?: number
+  cached_input_per_million?: number
+  cache_write_per_million?: number
+  cache_write_1h_per_million?: number
+  reasoning_per_million?: number
+  audio_input_per_million?: number
+  audio_output_per_million?: number
+  per_request?: number
+  per_image?: number
+  /**
+   * Prices of every token of a call whose input has more tokens than `above_input_tokens`.
+   */
+  tiers?: {
+    [k: string]: unknown
+  }[]
+  prompt?: string
+  completion?: string
+  input_cache_read?: string
+  input_cache_write?: string
+  internal_reasoning?: string
+  /**
+   * Per request.
+   */
+  request?: string
+  /**
+   * Per image of the request.
+   */
+  image?: string
+  [k: string]: unknown
+}
+/**
+ * A model of a provider instance that serves calls.
+ */
+export interface ModelTarget {
+  /**
+   * The provider instance.
+   */
+  provider: string
+  /**
+   * The model as the upstream knows it.
+   */
+  model: string
+  /**
+   * By what the keys of `provider` in a request name it.
+   */
+  slug: string
+  context_length?: number
+  max_output_tokens?: number
+  quantization?: string
+  /**
+   * What becomes of prompts there, as far as the operator says.
+   */
+  data_policy?: {
+    retention_days?: number
+    training?: boolean
+    region?: string
+    [k: string]: unknown
+  }
+  weight?: number
+  pricing?: ModelPricing
+  /**
+   * How it fares at the moment; `open` is held back.
+   */
+  status?: 'healthy' | 'degraded' | 'open'
   [k: string]: unknown
 }
 /**

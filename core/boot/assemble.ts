@@ -1,6 +1,7 @@
-import type { Hooks, PriceBook, Principal, Run, Services } from '../contract/plugin.ts'
+import type { Hooks, ModelBook, PriceBook, Principal, Run, Services } from '../contract/plugin.ts'
 import { Connections } from '../pipeline/connections.ts'
 import { ModelLists } from '../pipeline/model-lists.ts'
+import type { ListTime } from '../pipeline/model-lists.ts'
 import type { Plan, ReadyPlugin } from '../pipeline/plan.ts'
 import { Pipeline } from '../pipeline/run.ts'
 import type { ProviderInstance } from '../pipeline/services.ts'
@@ -9,7 +10,7 @@ import { createSafeFetch } from '../services/fetch.ts'
 import { releasableMeter } from '../services/plugin-meter.ts'
 import { StartupError } from '../services/problems.ts'
 import type { Problem } from '../services/problems.ts'
-import { catalogEntries } from './catalog-entries.ts'
+import { catalogEntries, instanceInfo } from './catalog-entries.ts'
 import type { LoadedConfig, SelectedPlugin } from './config.ts'
 import { setUpPlugins } from './container.ts'
 import { createLifecycle } from './lifecycle.ts'
@@ -52,14 +53,17 @@ export async function assemble(loaded: LoadedConfig, parts: ProcessParts): Promi
     fetch,
     logger: (provider) => childLogger(logger, { provider }),
   })
+  const lists = new ModelLists({ instances, times: listTimes(config), clock, logger, connections })
   let priceBook: PriceBook | undefined
+  let modelBook: ModelBook | undefined
   const catalog = createCatalog({
     entries: catalogEntries(config.models),
     providers: providerSummaries(instances),
+    instanceInfo: instanceInfo(config.providers),
     defaultProvider: config.routing.default_provider ?? onlyProvider(instances),
-    lists: new ModelLists(instances, clock, connections),
-    logger,
+    lists,
     priceBook: () => priceBook,
+    modelBook: () => modelBook,
   })
   let pipeline: Pipeline | undefined
   const run: Run = (request, principal: Principal, signal) => {
@@ -87,6 +91,7 @@ export async function assemble(loaded: LoadedConfig, parts: ProcessParts): Promi
     clock,
   })
   priceBook = setUp.services.get('price-book') as PriceBook | undefined
+  modelBook = setUp.services.get('model-book') as ModelBook | undefined
   const ready = loaded.plugins.flatMap(({ definition, settings }): ReadyPlugin[] => {
     const hooks = setUp.hooks.get(definition.name)
     return hooks ? [{ definition, settings, hooks }] : []
@@ -95,6 +100,7 @@ export async function assemble(loaded: LoadedConfig, parts: ProcessParts): Promi
   const lifecycle = createLifecycle(
     [
       { name: 'connections', stop: () => connections.close() },
+      { name: 'model lists', start: () => lists.start(), stop: () => lists.stop() },
       { name: 'fetch', stop: () => fetch.close() },
       { name: 'meter', stop: () => meter.release() },
       tablesPart(loaded.plugins, parts),
@@ -127,6 +133,9 @@ export async function assemble(loaded: LoadedConfig, parts: ProcessParts): Promi
       defaultModel: config.routing.default_model,
       maxAttempts: config.routing.max_attempts,
       retries: config.routing.retries_per_target,
+      retryBudgetMs: config.routing.retry_budget_ms,
+      hedgeAfterMs: config.routing.hedge_after_ms,
+      hedgeSameTarget: config.routing.hedge_same_target,
     },
     clock,
     logger,
@@ -134,6 +143,11 @@ export async function assemble(loaded: LoadedConfig, parts: ProcessParts): Promi
     connections,
   })
   return { plan: compiled.plan, pipeline, providers: instances, services: setUp.services, lifecycle }
+}
+
+/** When each instance is asked for its models. */
+function listTimes({ providers }: LoadedConfig['config']): Map<string, ListTime> {
+  return new Map(Object.entries(providers).map(([instance, section]) => [instance, section['list_models'] as ListTime]))
 }
 
 /** The instance bare model names go to if the config names none: the only real one. Nobody's prompt goes to the test provider unasked. */

@@ -1,26 +1,32 @@
-import { readPrices } from '../contract/prices.ts'
+import type { JsonObject } from '../contract/canonical.ts'
+import { readModelInfo } from '../contract/model-info.ts'
+import type { ModelFacts } from '../contract/provider.ts'
 import type { CatalogEntry } from '../services/catalog.ts'
 import type { Config } from './config.ts'
 
 /** `[models]` of the config as the catalog takes it: prices in whole micro-dollars. */
 export function catalogEntries(models: Config['models']): CatalogEntry[] {
-  return Object.entries(models).map(([name, model]) => {
-    // Mistakes the schema cannot see were found when the config was checked.
-    const prices = model.prices && readPrices(model.prices, '', () => undefined)
-    return {
-      name,
-      aliases: model.aliases,
-      targets: model.targets ?? [],
-      info: {
-        id: name,
-        ...(model.name !== undefined && { name: model.name }),
-        ...(model.context_length !== undefined && { contextLength: model.context_length }),
-        ...(model.max_output_tokens !== undefined && { maxOutputTokens: model.max_output_tokens }),
-        ...(model.input_modalities && { inputModalities: model.input_modalities }),
-        ...(model.output_modalities && { outputModalities: model.output_modalities }),
-        ...(model.supported_parameters && { supportedParameters: model.supported_parameters }),
-        ...(prices && { prices }),
-      },
-    }
-  })
+  return Object.entries(models).map(([name, model]) => ({
+    name,
+    aliases: model.aliases,
+    targets: (model.targets ?? []).map((target) =>
+      typeof target === 'string' ? { target } : { target: target.target, info: infoOf(target) },
+    ),
+    info: infoOf(model),
+  }))
+}
+
+/** What `[providers.NAME]` says of every target of an instance, by instance. */
+export function instanceInfo(providers: Config['providers']): Map<string, ModelFacts> {
+  return new Map(
+    Object.entries(providers).flatMap(([instance, { slug, data_policy, quantization, weight }]) => {
+      const info = infoOf({ slug, data_policy, quantization, weight })
+      return Object.keys(info).length > 0 ? [[instance, info] as const] : []
+    }),
+  )
+}
+
+/** Mistakes the schema cannot see were found when the config was checked. */
+function infoOf(section: object): ModelFacts {
+  return readModelInfo(section as JsonObject, '', () => undefined)
 }

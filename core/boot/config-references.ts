@@ -54,9 +54,24 @@ function checkRouting(tree: unknown, names: Names): Problem[] {
 
 /** An entry without targets describes the target of its own name. */
 function checkTargets(name: string, model: unknown, names: Names): Problem[] {
+  if (valueAt(model, ['targets']) === undefined) return checkTarget(['models', name], name, names)
+  const seen = new Set<string>()
+  return targetsOf(model).flatMap(({ place, target }) => {
+    const path = ['models', name, ...place]
+    if (seen.has(target)) return [{ path: configPath(path), message: `"${target}" is a target of this entry already` }]
+    seen.add(target)
+    return checkTarget(path, target, names)
+  })
+}
+
+/** The targets of an entry with their places in it; what is none is for the schema to tell. */
+function targetsOf(model: unknown): { readonly place: readonly Segment[]; readonly target: string }[] {
   const targets = valueAt(model, ['targets'])
-  if (targets === undefined) return checkTarget(['models', name], name, names)
-  return strings(targets).flatMap((target, index) => checkTarget(['models', name, 'targets', index], target, names))
+  return (Array.isArray(targets) ? targets : []).flatMap((entry: unknown, index) => {
+    const place = isTable(entry) ? ['targets', index, 'target'] : ['targets', index]
+    const target = valueAt(model, place)
+    return typeof target === 'string' ? [{ place, target }] : []
+  })
 }
 
 function checkTarget(segments: readonly Segment[], target: string, names: Names): Problem[] {
@@ -83,18 +98,25 @@ function unknownProvider(name: string, { providers }: Names): { message: string;
 
 /** Two tiers from the same count of tokens on: only one would ever be charged. */
 function checkTiers(name: string, model: unknown): Problem[] {
-  const tiers = valueAt(model, ['prices', 'tiers'])
-  const counts = Array.isArray(tiers) ? tiers.map((tier) => valueAt(tier, ['above_input_tokens'])) : []
-  return counts.flatMap((count, index) =>
-    count === undefined || counts.indexOf(count) === index
-      ? []
-      : [
-          {
-            path: configPath(['models', name, 'prices', 'tiers', index, 'above_input_tokens']),
-            message: 'is that of another tier too',
-          },
-        ],
-  )
+  const targets = valueAt(model, ['targets'])
+  const places: (readonly Segment[])[] = [
+    [],
+    ...(Array.isArray(targets) ? targets : []).map((_, index) => ['targets', index]),
+  ]
+  return places.flatMap((place) => {
+    const tiers = valueAt(model, [...place, 'prices', 'tiers'])
+    const counts = Array.isArray(tiers) ? tiers.map((tier) => valueAt(tier, ['above_input_tokens'])) : []
+    return counts.flatMap((count, index) =>
+      count === undefined || counts.indexOf(count) === index
+        ? []
+        : [
+            {
+              path: configPath(['models', name, ...place, 'prices', 'tiers', index, 'above_input_tokens']),
+              message: 'is that of another tier too',
+            },
+          ],
+    )
+  })
 }
 
 function checkAliases(models: readonly (readonly [string, unknown])[]): Problem[] {

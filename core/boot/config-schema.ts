@@ -2,6 +2,7 @@ import { Ajv } from 'ajv'
 import type { Schema } from '../contract/plugin.ts'
 import type { Problem } from '../services/problems.ts'
 import { readSchemaFile } from '../services/schema-files.ts'
+import { valueAt } from './config-path.ts'
 import { isTable } from './config-tree.ts'
 import type { Definition, PackageKind } from './discover.ts'
 
@@ -14,12 +15,24 @@ interface CoreSchema extends Schema {
 }
 
 /** The core's own sections. */
-const coreSchema = readSchemaFile('config') as CoreSchema
+const coreSchema = withReferences(readSchemaFile('config')) as CoreSchema
 
 /** Keys under `[plugins.NAME]` that belong to the kernel; everything else is an option of the plugin. */
 export const pluginKeys: readonly string[] = Object.keys(coreSchema.$defs.plugin.properties)
 /** Keys under `[providers.INSTANCE]` that belong to the kernel. */
 export const providerKeys: readonly string[] = Object.keys(coreSchema.$defs.provider.properties)
+
+/** The schema with each reference (`#/$defs/...`) replaced by what it names: sections are taken out of it, and walked. */
+function withReferences(root: Schema): Schema {
+  const expand = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(expand)
+    if (!isTable(value)) return value
+    const { $ref: reference } = value
+    if (typeof reference === 'string') return expand(valueAt(root, reference.split('/').slice(1)))
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, expand(inner)]))
+  }
+  return expand(root) as Schema
+}
 
 /** A section of the config whose schema a package brings. */
 export interface PackageSection {
@@ -67,8 +80,15 @@ function withOptions(kind: PackageKind, name: string, definition: Definition): S
     ...options,
     // References inside the options start at the options, not at the whole file.
     ...(JSON.stringify(options).includes('"$ref"') && { $id: `hadrian:${kind}/${name}` }),
-    properties: { ...options.properties, ...kernel.properties },
+    properties: { ...options.properties, ...kernel.properties, ...ownDeadline(kind, definition) },
   }
+}
+
+/** The kernel's key `timeout_ms` with the plugin's own default, where it has one. */
+function ownDeadline(kind: PackageKind, definition: Definition): Readonly<Record<string, Schema>> {
+  const timeoutMs = kind === 'plugin' && 'timeoutMs' in definition ? definition.timeoutMs : undefined
+  if (timeoutMs === undefined) return {}
+  return { timeout_ms: { ...coreSchema.$defs.plugin.properties['timeout_ms'], default: timeoutMs } }
 }
 
 /** Schemas found to be valid: a reload of the config meets the same again. */

@@ -26,18 +26,27 @@ export interface Timeouts {
   readonly total_ms: number
 }
 
-/** A catalog entry of the file. Prices are dollars. */
-export interface ModelConfig {
-  readonly targets?: readonly string[]
-  readonly aliases: readonly string[]
+/** What is known of a model or a target. Prices are dollars. */
+export interface ModelInfoConfig {
   readonly name?: string
   readonly context_length?: number
   readonly max_output_tokens?: number
   readonly input_modalities?: readonly string[]
   readonly output_modalities?: readonly string[]
   readonly supported_parameters?: readonly string[]
+  readonly quantization?: string
+  readonly data_policy?: { readonly retention_days?: number; readonly training?: boolean; readonly region?: string }
+  readonly distillable?: boolean
+  readonly slug?: string
+  readonly weight?: number
   /** As `readPrices` of the contract takes them. */
   readonly prices?: JsonObject
+}
+
+/** A catalog entry of the file. */
+export interface ModelConfig extends ModelInfoConfig {
+  readonly targets?: readonly (string | (ModelInfoConfig & { readonly target: string }))[]
+  readonly aliases: readonly string[]
 }
 
 /** The config as the file spells it, validated, with defaults filled in. `schemas/config.schema.json` explains each key. */
@@ -59,6 +68,9 @@ export interface Config {
     readonly default_model?: string
     readonly max_attempts: number
     readonly retries_per_target: number
+    readonly retry_budget_ms: number
+    readonly hedge_after_ms?: number
+    readonly hedge_same_target: boolean
   }
   readonly timeouts: Timeouts
   readonly providers: Readonly<Record<string, JsonObject>>

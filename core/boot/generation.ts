@@ -1,4 +1,4 @@
-import type { JsonObject } from '../contract/plugin.ts'
+import type { JsonObject, TargetHealth } from '../contract/plugin.ts'
 import { clientAddress } from '../http/address.ts'
 import { createApp } from '../http/app.ts'
 import type { App } from '../http/app.ts'
@@ -51,6 +51,7 @@ export async function createGeneration(
     routes: [
       ...kernelRoutes({
         catalog: pipeline.services.catalog,
+        targetHealth: assembly.services.get('target-health') as TargetHealth | undefined,
         health: async () => ({ database: await parts.database.healthy() }),
         isReady: () => !gateway.isStopping(),
         openApi: () => (openApi ??= openApiDocument({ version, routes: [...admin, ...pluginRoutes] })),

@@ -1,6 +1,6 @@
 import type { HookName, Hooks, PluginDefinition } from '../contract/plugin.ts'
 import { hookNames } from '../contract/plugin.ts'
-import type { Plan, PlanRow, ReadyPlugin, Requestable, Step } from '../pipeline/plan.ts'
+import type { Implicit, Plan, PlanRow, ReadyPlugin, Requestable, Step } from '../pipeline/plan.ts'
 import type { Problem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import type { Ordered } from './order.ts'
@@ -26,7 +26,17 @@ function guardedBy({ definition, hooks }: Pick<ReadyPlugin, 'definition' | 'hook
 }
 
 /** Everything that the `setup` of a plugin may return. */
-export const setupKeys: readonly string[] = [...hookNames, 'start', 'stop', 'routes', 'guardrail', 'services']
+export const setupKeys: readonly string[] = [
+  ...hookNames,
+  'implied',
+  'rewrites',
+  'explain',
+  'start',
+  'stop',
+  'routes',
+  'guardrail',
+  'services',
+]
 
 /** Everything about a plugin that keeps it from running as configured; empty if nothing does. */
 export function checkPlugin({ definition, settings, hooks }: ReadyPlugin): Problem[] {
@@ -40,6 +50,8 @@ export function checkPlugin({ definition, settings, hooks }: ReadyPlugin): Probl
       message: `declares "params" and implements ${early.join(', ')}, which run before a client's params are known`,
       hint: 'A plugin with params may implement transform and later hooks only.',
     })
+  if (!definition.params && typeof hooks.implied === 'function')
+    problems.push({ path, message: 'has "implied" without "params": it takes part in every exchange anyway' })
   const guarding = neverOpen.filter(has)
   if (settings.failure === 'open' && (guarding.length > 0 || definition.guardrail))
     problems.push({
@@ -52,6 +64,10 @@ export function checkPlugin({ definition, settings, hooks }: ReadyPlugin): Probl
     problems.push({ path, message: 'says it guards input, but has no transform hook, so no endpoint is covered' })
   if (guards?.output && !has('event') && !has('stream'))
     problems.push({ path, message: 'says it guards output, but has no event or stream hook, so no answer is covered' })
+  if (guards?.output && hooks.rewrites)
+    problems.push({ path, message: 'says it guards output, and has "rewrites", by which answers would escape it' })
+  if (hooks.rewrites && !has('event') && !has('stream'))
+    problems.push({ path, message: 'has "rewrites" without an event or stream hook' })
   if (has('flush') && !has('event'))
     problems.push({ path, message: 'has a flush hook without an event hook to hold text back' })
   for (const name of Object.keys(hooks)) {
@@ -72,20 +88,27 @@ export function compilePlan(
   const inOrder = order.map(({ name }) => byName.get(name)!)
   const reasons = new Map(order.map(({ name, reason }) => [name, reason]))
   const requestables = new Map<string, Requestable>()
+  const implicit: Implicit[] = []
   const problems: Problem[] = []
-  for (const { definition, settings } of inOrder) {
+  for (const { definition, settings, hooks } of inOrder) {
     if (!definition.params) continue
     const compiled = compileParams(definition.name, definition.params, settings)
     if ('problems' in compiled) problems.push(...compiled.problems)
-    else requestables.set(definition.name, compiled.requestable)
+    else {
+      requestables.set(definition.name, compiled.requestable)
+      if (hooks.implied && settings.apply !== 'always')
+        implicit.push({ requestable: compiled.requestable, implied: hooks.implied.bind(hooks) })
+    }
   }
 
   const backwards = inOrder.toReversed()
   const forResponse = [...backwards.filter((plugin) => !guardsOutput(plugin)), ...backwards.filter(guardsOutput)]
+  // What may not pass should not be sent to a search engine before it is refused; what others put in is judged again.
+  const forTransform = [...inOrder.filter(guardsInput), ...inOrder.filter((plugin) => !guardsInput(plugin))]
   const steps = {} as { [H in HookName]: Step<H>[] }
   const rows: PlanRow[] = []
   for (const hook of hookNames) {
-    const sequence = ofResponse.has(hook) ? forResponse : reversed.has(hook) ? backwards : inOrder
+    const sequence = sequenceOf(hook, { inOrder, backwards, forResponse, forTransform })
     const compiled = sequence
       .filter(({ hooks }) => typeof hooks[hook] === 'function')
       .map((plugin) => step(hook, plugin, requestables))
@@ -100,19 +123,51 @@ export function compilePlan(
           reason: reasons.get(plugin)!,
           requestable,
           hook,
-          isGuard: guardsOutput(byName.get(plugin)!),
+          guards: guardedBy(byName.get(plugin)!),
         }),
       })
     if (hook === 'dispatch')
       rows.push({ hook, position: compiled.length + 1, plugin: '(kernel)', why: 'calls providers' })
   }
-  const guardsInput = inOrder.some((plugin) => guardedBy(plugin)?.input === true)
+  const guarding = inOrder.filter(guardsInput)
+  // Where clients decide, only the exchanges of those who ask for it are guarded.
+  const guardsAll = guarding.some(({ definition, settings }) => !definition.params || settings.apply === 'always')
+  const inputGuards = new Set(
+    steps.transform.map(({ plugin }) => plugin).filter((name) => guardsInput(byName.get(name)!)),
+  )
   const responseOrder = forResponse.map(({ definition }) => definition.name)
-  return { plan: { plugins: inOrder, steps, responseOrder, requestables, guardsInput, rows, warnings }, problems }
+  return {
+    plan: {
+      plugins: inOrder,
+      steps,
+      responseOrder,
+      requestables,
+      implicit,
+      guardsInput: guardsAll,
+      inputGuards,
+      rows,
+      warnings,
+    },
+    problems,
+  }
+}
+
+function guardsInput(plugin: ReadyPlugin): boolean {
+  return guardedBy(plugin)?.input === true
 }
 
 function guardsOutput(plugin: ReadyPlugin): boolean {
   return guardedBy(plugin)?.output === true
+}
+
+/** The plugins in the order in which a hook is walked. */
+function sequenceOf(
+  hook: HookName,
+  orders: Readonly<Record<'inOrder' | 'backwards' | 'forResponse' | 'forTransform', readonly ReadyPlugin[]>>,
+): readonly ReadyPlugin[] {
+  if (hook === 'transform') return orders.forTransform
+  if (ofResponse.has(hook)) return orders.forResponse
+  return reversed.has(hook) ? orders.backwards : orders.inOrder
 }
 
 function step<H extends HookName>(
@@ -127,6 +182,7 @@ function step<H extends HookName>(
     timeoutMs: settings.timeoutMs,
     failure: settings.failure,
     requestable: requestables.get(definition.name),
+    ...(ofResponse.has(hook) && hooks.rewrites && { rewrites: hooks.rewrites.bind(hooks) }),
   }
 }
 
@@ -136,16 +192,17 @@ function why(
     readonly reason: string
     readonly requestable: Requestable | undefined
     readonly hook: HookName
-    readonly isGuard: boolean
+    readonly guards: PluginDefinition['guardrail']
   },
 ): string {
-  const { reason, requestable, hook, isGuard } = place
+  const { reason, requestable, hook, guards } = place
   const facts = [reason]
   if (reversed.has(hook)) facts.push('reverse order')
-  if (ofResponse.has(hook) && isGuard) facts.push('guards output, so after the others')
+  if (ofResponse.has(hook) && guards?.output) facts.push('guards output, so after the others')
   if (hook === 'stream') facts.push('holds the stream back')
   if (requestable) facts.push(requestable.settings.apply === 'always' ? 'always' : `on request as "${plugin}"`)
   if (requestable && requestable.settings.locked.length > 0)
     facts.push(`locked: ${requestable.settings.locked.join(', ')}`)
+  if (hook === 'transform' && guards?.input) facts.push('guards input, so before the others, and after them again')
   return facts.join('; ')
 }

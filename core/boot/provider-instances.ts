@@ -51,7 +51,13 @@ export function providerSummaries(instances: ReadonlyMap<string, ProviderInstanc
   return new Map(
     [...instances.values()].map(({ name, type, provider }) => [
       name,
-      { name, type, ...(!provider.send && { baseUrl: provider.baseUrl }) },
+      {
+        name,
+        type,
+        ...(!provider.send && { baseUrl: provider.baseUrl }),
+        ...(provider.capabilities.input && { input: provider.capabilities.input }),
+        ...(provider.capabilities.webSearch && { webSearch: provider.capabilities.webSearch }),
+      },
     ]),
   )
 }

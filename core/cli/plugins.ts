@@ -1,11 +1,10 @@
 import type { LoadedConfig } from '../boot/config.ts'
-import { valueAt } from '../boot/config-path.ts'
 import type { Definition, PackageDescriptor } from '../boot/discover.ts'
 import type { Schema } from '../contract/plugin.ts'
 import { StartupError, describeProblem } from '../services/problems.ts'
 import { didYouMean } from '../services/spelling.ts'
 import type { Command, Input } from './command.ts'
-import { configOption, text, UsageError } from './command.ts'
+import { configOption, UsageError } from './command.ts'
 import { gatewayOptions } from './gateway-options.ts'
 import { table } from './table.ts'
 
@@ -70,12 +69,8 @@ async function installed(input: Input): Promise<{
     return { packages: loaded.packages, loaded }
   } catch (error) {
     if (!(error instanceof StartupError)) throw error
-    const { readConfigFile } = await import('../boot/config-file.ts')
-    const { discoverPackages } = await import('../boot/discover.ts')
-    const { directory, content } = readConfigFile(text(input.options, 'config'), input.environment)
-    const paths = valueAt(content, ['packages', 'paths'])
-    const listed = Array.isArray(paths) ? paths.filter((path) => typeof path === 'string') : []
-    return { packages: discoverPackages({ directory, paths: listed }).packages, failure: error }
+    const { installedPackages } = await import('./installed.ts')
+    return { packages: installedPackages(input), failure: error }
   }
 }
 

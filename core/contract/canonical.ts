@@ -170,6 +170,17 @@ export interface ReasoningRequest {
   readonly extra?: JsonObject
 }
 
+/** A web search that the upstream is to make by itself, with the search of its own. */
+export interface WebSearchRequest {
+  /** Searches at most. */
+  readonly maxUses?: number
+  /** Hosts (`example.com`, with its subdomains), `*.example.com` or `example.com/path`; only these are searched. */
+  readonly includeDomains?: readonly string[]
+  readonly excludeDomains?: readonly string[]
+  /** `{type: "approximate", city?, region?, country?, timezone?}` */
+  readonly userLocation?: JsonObject
+}
+
 /** One entry of the `plugins` extension. */
 export interface PluginEntry {
   readonly id: string
@@ -224,6 +235,8 @@ export interface GenerateRequest {
   readonly store?: boolean
   readonly provider?: JsonObject
   readonly plugins?: readonly PluginEntry[]
+  /** Set by a plugin, and only for targets whose provider says that it has `webSearch`. */
+  readonly webSearch?: WebSearchRequest
   /** Top-level fields without a canonical name; sent on to upstreams that speak `dialect`. */
   readonly extra: JsonObject
   /** How the client spelled fields that have more than one spelling, as words; only for a codec of `dialect`. */
@@ -249,6 +262,8 @@ export interface Usage {
   readonly audioOutputTokens?: number
   /** Images of the request. Set by the kernel. */
   readonly images?: number
+  /** Web searches, those of the upstream and those that a plugin bought as `web_search`. */
+  readonly webSearches?: number
   /** What the provider itself says the call cost, in micro-dollars. */
   readonly reportedCostMicros?: number
   /** The price by the gateway's catalog, in micro-dollars; absent while no price is known. Set by the kernel. */

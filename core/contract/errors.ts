@@ -128,6 +128,11 @@ export const errorCodes = {
     remedy:
       'Wait `details.retry_after_secs` seconds; `database_away_seconds` of `rate-limit` says for how long they are.',
   },
+  moderation_unavailable: {
+    status: 503,
+    meaning: 'A prompt or an answer could not be judged, so it may not pass.',
+    remedy: 'Wait `details.retry_after_secs` seconds, also in `Retry-After`.',
+  },
   database_unavailable: {
     status: 503,
     meaning: 'The database, which this needs, cannot be reached.',

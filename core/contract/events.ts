@@ -16,6 +16,8 @@ export interface Warning {
   readonly message: string
   /** The canonical field concerned, in the client's spelling where there is one. */
   readonly param?: string
+  /** Facts behind the message for programs: numbers and names in snake_case, never content. */
+  readonly details?: JsonObject
 }
 
 interface EventFields {

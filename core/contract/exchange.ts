@@ -142,6 +142,12 @@ export interface Exchange {
   targets: readonly Target[]
   /** Takes a target off the list and records who did it, for `routing_error` and `hadrian_metadata`. */
   exclude(target: Target, removedBy: string): void
+  /**
+   * What a target would leave out of the request as it is now, without calling it: warnings with the parameter each. A
+   * provider with a transport of its own cannot tell beforehand; of it only what its capabilities deny is listed. Costs
+   * an encoding of the request.
+   */
+  losses(target: Target): readonly Warning[]
   /** Every attempt so far, in order; the one under way has no outcome yet. */
   readonly attempts: readonly AttemptRecord[]
   /** Sum over all billed calls so far. */
@@ -152,8 +158,28 @@ export interface Exchange {
   set<T>(key: StateKey<T>, value: T): void
   /** Sets a header of the answer; only before its first byte. */
   header(name: string, value: string): void
+  /**
+   * Does something that costs money besides tokens: a web search, the parsing of a document. What it costs at most is
+   * reserved first, by every `reserve` hook; what `work` returns is handed on. Charged is `purchase.costMicros`, or what
+   * `work` gave to `bill`; nothing if it throws before it called `bill`.
+   *
+   * @throws GatewayError of the `reserve` hook that refuses, `budget_exceeded` for one; what `work` throws
+   */
+  buy<T>(purchase: Purchase, work: (bill: (costMicros: number) => void) => Promise<T>): Promise<T>
+  /** What was bought so far. */
+  readonly purchases: readonly Purchase[]
   /** An answer of the plugin's own, as if a model had said `text`. Passes all active response hooks. */
   reply(text: string, init?: ReplyInit): Reply
+}
+
+/** Something besides tokens that an exchange pays for. Part of `usage.costMicros` once it is done. */
+export interface Purchase {
+  /** What it is, in snake_case: `web_search`, `document_pages`. */
+  readonly item: string
+  /** How many of them; default 1. */
+  readonly quantity?: number
+  /** Whole micro-dollars: before, the most it may cost; in {@link Exchange.purchases}, what it did. */
+  readonly costMicros: number
 }
 
 /** What became of one attempt. */
@@ -168,6 +194,8 @@ export interface AttemptRecord {
   readonly outcome?: 'completed' | 'failed' | 'aborted'
   readonly error?: GatewayError
   readonly usage?: Usage
+  /** It was begun beside another attempt that took long. */
+  readonly hedge?: true
 }
 
 /** One try of one target, given to `attempt` hooks. */
@@ -199,6 +227,11 @@ export interface BillableCall {
   readonly images: number
   /** Output ceiling in tokens: the client's, or the largest of the targets; undefined if none is known. */
   readonly outputTokens: number | undefined
+  /**
+   * What is bought, where the call is none of a model but a {@link Purchase}: it has no targets then and no tokens, and
+   * costs what it says.
+   */
+  readonly purchase?: Purchase
   /** Lowers the output ceiling of this call, with a warning to the client. */
   clamp(outputTokens: number, reason: string): void
 }
@@ -217,6 +250,8 @@ export interface Outcome {
   /** The target that answered. */
   readonly target?: Target
   readonly attempts: readonly AttemptRecord[]
+  /** What was bought besides tokens; its cost is in `usage.costMicros`. */
+  readonly purchases: readonly Purchase[]
   readonly finishReason?: string
   /** The plugin that answered or refused, or undefined for a provider or the kernel. */
   readonly plugin?: string

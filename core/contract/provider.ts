@@ -32,8 +32,25 @@ export interface Target {
   readonly name: string
   /** The name the client asked for that led here: a catalog name, an alias, or the target's own. */
   readonly requested: string
+  /** The suffix of the requested name that changes routing, where it was no part of the name: `gpt-4o:floor`. */
+  readonly suffix?: RoutingSuffix
+  /** The requested name without its suffixes, where it had any: what allow-lists go by. */
+  readonly plainName?: string
   /** What the catalog knows of it. */
   readonly info?: ModelInfo
+}
+
+/** Suffixes of a model name that say how its targets are sorted. (`:online` is no such: it names the plugin `web`.) */
+export type RoutingSuffix = 'nitro' | 'floor' | 'exacto'
+
+/** What becomes of prompts at a target, as far as the operator or the catalog knows. */
+export interface DataPolicy {
+  /** Days that prompts are kept after the answer; 0 is zero data retention. */
+  readonly retentionDays?: number
+  /** Whether the upstream may train on prompts. */
+  readonly training?: boolean
+  /** Where the data stays: `eu`, `us-east5`, ... */
+  readonly region?: string
 }
 
 /** What is known about one model of one provider. Unknown is absent; nothing is refused because it is unknown. */
@@ -51,7 +68,19 @@ export interface ModelInfo {
   /** Canonical parameter names in snake_case: `tools`, `response_format`, `reasoning`, ... */
   readonly supportedParameters?: readonly string[]
   readonly prices?: ModelPrices
+  /** `int4 int8 fp4 mxfp4 nvfp4 fp6 fp8 mxfp8 fp16 bf16 fp32 unknown`. */
+  readonly quantization?: string
+  readonly dataPolicy?: DataPolicy
+  /** Whether the author of the model lets others train on its text. */
+  readonly distillable?: boolean
+  /** By what clients name the target in `provider` preferences, `azure/eu`; default: the name of the instance. */
+  readonly slug?: string
+  /** Share of the calls among the targets of one name, beside others with a weight. */
+  readonly weight?: number
 }
+
+/** What is known of a model whose name is known anyway. */
+export type ModelFacts = Omit<ModelInfo, 'id'>
 
 /** Micro-dollars per million tokens, which is dollars per token times 10^12: $2.50 per million is 2,500,000. */
 export interface TokenPrices {
@@ -107,6 +136,8 @@ export interface Capabilities {
   readonly reasoning?: boolean
   /** Several choices (`n`) in one call; the kernel emulates it by parallel calls where this is not true. */
   readonly choices?: boolean
+  /** Whether the upstream searches the web by itself for this request and model: `encode` obeys `request.webSearch`. */
+  readonly webSearch?: (request: GenerateRequest, target: Target) => boolean
   /** Modalities of input besides text: `image`, `audio`, `file`. */
   readonly input?: readonly string[]
 }

@@ -1,9 +1,9 @@
 /** What the kernel offers plugins and providers: the services that `setup` may ask for. */
 
 import type { Meter, Tracer } from '@opentelemetry/api'
-import type { Dialect, JsonObject, Operation, Usage } from './canonical.ts'
+import type { Dialect, GenerateRequest, JsonObject, Operation, Usage } from './canonical.ts'
 import type { Outcome, Principal } from './exchange.ts'
-import type { ModelInfo, ModelPrices, Target } from './provider.ts'
+import type { ModelFacts, ModelInfo, ModelPrices, Target } from './provider.ts'
 
 /** A value, or a promise of it. */
 export type Awaitable<T> = T | Promise<T>
@@ -84,11 +84,19 @@ export interface FetchOptions {
   /** Default 3. */
   readonly maxRedirects?: number
   readonly signal?: AbortSignal
+  /**
+   * The URL is the operator's: it begins with a `base_url` of the plugin's options, and nothing before its query came
+   * from a request. Its host may then have any address. It may redirect within its origin only, so that whoever answers
+   * there cannot lead the gateway on into the operator's network. What goes wrong is not the client's fault, so it is
+   * 502 `provider_error`, or 504 `provider_timeout`.
+   */
+  readonly trusted?: boolean
 }
 
 /**
  * Fetches a URL that came from a request: refuses every address that is not public, literal, resolved or redirected to,
  * and caps time, size and type. Throws a `GatewayError`: 400 `invalid_request_error` for a refused or unusable URL.
+ * No header, body or query is ever in its message.
  */
 export type SafeFetch = (url: string, options?: FetchOptions) => Promise<FetchedResource>
 
@@ -100,18 +108,46 @@ export interface ProviderSummary {
   readonly type: string
   /** Where the upstream is; absent for a transport of its own. */
   readonly baseUrl?: string
+  /** Modalities of input besides text that it can take, `image`, `audio`, `file`, where its models do. */
+  readonly input?: readonly string[]
+  /** Whether it searches the web by itself for a request and one of its models; absent if it never does. */
+  readonly webSearch?: (request: GenerateRequest, target: Target) => boolean
+}
+
+/** A model as it is listed. What is known of it is what is known of its first target. */
+export interface CatalogModel extends ModelInfo {
+  /** The instance of its first target. */
+  readonly provider: string
+  /** Where calls of it may go, best first; never empty. Absent in a catalog that knows no more than names. */
+  readonly targets?: readonly Target[]
 }
 
 /** What the gateway knows about models. */
 export interface Catalog {
-  /** Models that this principal may use, as `GET /api/v1/models` lists them. */
-  models(principal: Principal): Promise<readonly (ModelInfo & { readonly provider: string })[]>
+  /**
+   * Models that this principal may use, as `GET /api/v1/models` lists them. Upstreams that do not answer delay it by
+   * seconds at most, and once.
+   *
+   * @param id only the model of this name, if it is listed
+   */
+  models(principal: Principal, id?: string): Promise<readonly CatalogModel[]>
   /** The targets of a model name, best first; empty when the name means nothing here. */
   resolve(name: string): readonly Target[]
+  /**
+   * Whether somebody gave this very name: the config, the admin API, or an upstream in its list. Not so of what means
+   * something only because any model may follow a provider. What looks like a suffix belongs to such a name.
+   */
+  isName?(name: string): boolean
   /** Known names that are spelled like this one, nearest first, at most five. */
   suggestions(name: string): readonly string[]
   /** The provider instances. */
   readonly providers: readonly ProviderSummary[]
+  /**
+   * Asks a provider instance for its models, now and not from memory, to see whether it answers.
+   *
+   * @throws GatewayError if it does not, or says that it failed; `unsupported` if it has no such question
+   */
+  check?(provider: string, signal: AbortSignal): Promise<void>
   /** What calls of a target cost; undefined while no price is known. */
   prices(target: Target): ModelPrices | undefined
   /** The price of a usage at a target, in micro-dollars; undefined while no price is known. */
@@ -137,6 +173,63 @@ export interface PriceBook {
   pricesAhead?(target: Target): readonly ModelPrices[]
   /** Whether what an upstream says a call cost is charged in place of tokens times prices. */
   readonly honoursReportedCost: boolean
+}
+
+/** A target of a name in the catalog, and what is known of it there alone. */
+export interface NamedTarget {
+  /** `provider/model`. */
+  readonly target: string
+  readonly info?: ModelFacts
+}
+
+/**
+ * Models that are known from elsewhere than the config: built in, or set through the admin API. The catalog asks the
+ * service `model-book`, if a plugin provides it: on the path of a request, so from memory. It remembers the answers until
+ * `version` grows.
+ */
+export interface ModelBook {
+  /** What the operator set for a model of a provider instance, apart from the config: wins over it, field by field. */
+  info(target: Pick<Target, 'provider' | 'model'>): ModelFacts | undefined
+  /** What is publicly known of it: every field that the config does not have. Absent: nothing is. */
+  known?(target: Pick<Target, 'provider' | 'model'>): ModelFacts | undefined
+  /** Names of its own, which lead to targets in order. Names of the config win. */
+  find(name: string): { readonly targets: readonly NamedTarget[]; readonly info: ModelFacts } | undefined
+  /** Every name that something was set for: those of its own, and `provider/model` of targets. */
+  readonly names: Iterable<string>
+  /** Grows whenever anything changed. */
+  readonly version: number
+}
+
+/** Percentiles of what was measured in the last five minutes. */
+export interface Percentiles {
+  readonly p50: number
+  readonly p75: number
+  readonly p90: number
+  readonly p99: number
+  /** How many calls they are made of. */
+  readonly count: number
+}
+
+/** How targets have fared. Provided as the service `target-health`; from memory, on the path of a request. */
+export interface TargetHealth {
+  /**
+   * `healthy`; `degraded`: it has failed much of late, others come first; `open`: calls are held back at the moment, by a
+   * circuit breaker, a failed health check or the target's `Retry-After`.
+   */
+  state(target: Target): 'healthy' | 'degraded' | 'open'
+  /** Milliseconds until the first event of an answer. Undefined while nothing was measured. */
+  latencyMs(target: Target): Percentiles | undefined
+  /** Output tokens per second. */
+  throughput(target: Target): Percentiles | undefined
+  /** Calls of this process that are under way. */
+  inFlight(target: Target): number
+  /** Milliseconds until calls are let through again, where the state is `open`; 0 otherwise. */
+  retryAfterMs?(target: Target): number
+  /**
+   * Share, 0 to 1, of the answers with tool calls whose calls were all sound: known names, arguments that are a JSON
+   * object. Undefined while nothing was measured.
+   */
+  toolCallSuccess?(target: Target): { readonly share: number; readonly count: number } | undefined
 }
 
 /** A record in the {@link Journal}, until it is released. */

@@ -9,7 +9,7 @@ export interface UpstreamFailure {
   readonly headers?: Readonly<Record<string, string>>
   /**
    * The failure is a context overflow or a moderation refusal, which another model may not share: falls back, although
-   * its status says that the client is at fault.
+   * its status says that the client is at fault. Its status is kept, 403 too.
    */
   readonly otherModelMayServe?: boolean
 }
@@ -19,12 +19,13 @@ const transient = new Set([408, 409, 425, 429, 500, 502, 503, 504, 529])
 
 /**
  * The one mapping from an upstream's failure to ours. A caller's own mistake (400, 404, 413, 422, ...) and 429 keep their
- * status; bad operator credentials (401, 403) and 5xx become 502; a timeout becomes 504. `Retry-After` is passed on.
+ * status; bad operator credentials (401, 402, 403) and 5xx become 502; a timeout becomes 504. `Retry-After` is passed on.
  */
 export function upstreamError(provider: string, failure: UpstreamFailure): GatewayError {
   const { status, code, message, headers } = failure
+  const isRefusal = status === 403 && failure.otherModelMayServe === true
   const callersOwn =
-    status >= 400 && status < 500 && status !== 401 && status !== 403 && status !== 402 && status !== 408
+    isRefusal || (status >= 400 && status < 500 && status !== 401 && status !== 403 && status !== 402 && status !== 408)
   const retryAfter = headers?.['retry-after']
   const fallsBack = !callersOwn || status === 404 || status === 429 || failure.otherModelMayServe === true
   return new GatewayError('provider_error', callersOwn ? status : 502, `Upstream provider returned error: ${message}`, {

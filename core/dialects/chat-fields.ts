@@ -1,4 +1,5 @@
 import type { GenerateRequest, JsonObject } from '../contract/canonical.ts'
+import { withRoute, withTransforms } from './extension-aliases.ts'
 
 /** True for a JSON object, which an array is not. */
 export function isObject(value: unknown): value is JsonObject {
@@ -159,9 +160,10 @@ export function readCommon(fields: FieldReader): Partial<GenerateRequest> {
   const model = fields.string('model')
   const models = fields.strings('models')
   const user = fields.string('user')
-  const provider = fields.object('provider')
+  const provider = withRoute(fields.object('provider'), fields.string('route'))
   const entries = fields.objects('plugins')
-  const plugins = entries?.map((entry) => ({ ...entry, id: String(entry['id']) }))
+  const named = entries?.map((entry) => ({ ...entry, id: String(entry['id']) }))
+  const plugins = withTransforms(named, fields.peek('transforms'))
   return {
     ...(model !== undefined && { model }),
     ...(models && { models }),

@@ -32,6 +32,13 @@ export function costFields(usage: Usage, native: JsonObject = {}): JsonObject {
   }
 }
 
+/** `server_tool_use` of a usage object, where searches of the web are known of. */
+export function searchFields({ webSearches }: Usage, native: JsonObject = {}): JsonObject {
+  if (webSearches === undefined) return {}
+  const own = isObject(native['server_tool_use']) ? native['server_tool_use'] : undefined
+  return { server_tool_use: { ...own, web_search_requests: webSearches } }
+}
+
 /** The `usage` object of chat and completions. Counts the upstream gave in this dialect and no field of ours has are kept. */
 export function encodeChatUsage(usage: Usage): JsonObject {
   const native = typeof usage.native?.['prompt_tokens'] === 'number' ? usage.native : {}
@@ -49,6 +56,7 @@ export function encodeChatUsage(usage: Usage): JsonObject {
       reasoning_tokens: usage.reasoningTokens,
       audio_tokens: usage.audioOutputTokens,
     }),
+    ...searchFields(usage, native),
     ...costFields(usage, native),
     ...(usage.estimated && { estimated: true }),
   }

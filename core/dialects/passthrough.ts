@@ -5,7 +5,7 @@ import type { Capabilities, Target } from '../contract/provider.ts'
 import { spliceFields } from './json-bytes.ts'
 
 /** Fields that are the gateway's alone: never sent upstream. */
-export const gatewayFields: readonly string[] = ['models', 'provider', 'plugins', 'route']
+export const gatewayFields: readonly string[] = ['models', 'provider', 'plugins', 'route', 'transforms', 'session_id']
 
 /**
  * Fields that some upstreams take and others refuse. With one of them in the body, bytes pass only to an upstream whose
@@ -38,12 +38,9 @@ export function passthroughBody({
   target,
   capabilities,
 }: PassthroughInput): Uint8Array | undefined {
+  if (!passesAsItIs({ body, request, target, capabilities })) return undefined
   const { dialect } = request
   const isAccepted = (field: string): boolean => capabilities.extensions?.includes(field) === true
-  for (const field of extensionFields[dialect]) if (body[field] != null && !isAccepted(field)) return undefined
-  if (dialect === 'responses' && hasForeignReasoning(body['reasoning']) && !isAccepted('reasoning')) return undefined
-  if (capabilities.passes && !capabilities.passes(request, target)) return undefined
-
   const set: Record<string, unknown> = { model: target.model }
   if (dialect !== 'responses' && request.stream && request.includeUsage !== true)
     set['stream_options'] = { ...(body['stream_options'] as JsonObject | null | undefined), include_usage: true }
@@ -54,6 +51,15 @@ export function passthroughBody({
     if (field in body && (body[field] == null || !isAccepted(field))) removed.push(field)
   for (const field of extensionFields[dialect]) if (field in body && !isAccepted(field)) removed.push(field)
   return (removed.length === 0 && bytes && spliceFields(bytes, body, set)) || rewriteFields(body, set, removed)
+}
+
+/** Whether a client's body may go to an upstream that speaks its dialect, with nothing of it mapped. */
+export function passesAsItIs({ body, request, target, capabilities }: Omit<PassthroughInput, 'bytes'>): boolean {
+  const { dialect } = request
+  const isAccepted = (field: string): boolean => capabilities.extensions?.includes(field) === true
+  for (const field of extensionFields[dialect]) if (body[field] != null && !isAccepted(field)) return false
+  if (dialect === 'responses' && hasForeignReasoning(body['reasoning']) && !isAccepted('reasoning')) return false
+  return !capabilities.passes || capabilities.passes(request, target)
 }
 
 function hasForeignReasoning(reasoning: unknown): boolean {

@@ -8,6 +8,7 @@ import type { RequestMistake } from '../contract/errors.ts'
 import type { Schema } from '../contract/options.ts'
 import { withoutUnions } from './request-schema.ts'
 import { jsonPath, pointerKeys } from '../services/json-path.ts'
+import { didYouMean } from '../services/spelling.ts'
 import { mapReferences, schemaLibrary } from '../services/schema-library.ts'
 
 /** The schema of each dialect's request body, by its name in the library. */
@@ -122,7 +123,7 @@ function describe({ keyword, params, schema, parentSchema, data, message }: Erro
     case 'required':
       return 'is required'
     case 'additionalProperties':
-      return `is not a known key; known are ${Object.keys((parentSchema as Schema).properties ?? {}).join(', ')}`
+      return unknownKey(String((params as { additionalProperty?: string }).additionalProperty), parentSchema as Schema)
     case 'type':
       return `must be ${typeNames(schema as string | readonly string[])}`
     case 'enum':
@@ -145,6 +146,11 @@ function describe({ keyword, params, schema, parentSchema, data, message }: Erro
     default:
       return message ?? 'is not valid'
   }
+}
+
+function unknownKey(key: string, { properties = {} }: Schema): string {
+  const known = Object.keys(properties)
+  return [`is not a known key; known are ${known.join(', ')}`, didYouMean(key, known)].filter(Boolean).join('. ')
 }
 
 const articles: Readonly<Record<string, string>> = {

@@ -24,6 +24,8 @@ interface TextEntry {
   readonly isRefusal: boolean
   readonly annotations: JsonObject[]
   readonly logprobs: JsonObject[]
+  /** Characters of the answer's text before it. */
+  readonly offset: number
   text: string
 }
 
@@ -38,9 +40,10 @@ export class MessageItem implements OutputItem {
     this.#emit = emit
   }
 
-  text(event: TextEvent): void {
+  /** @param offset characters of the answer's text so far */
+  text(event: TextEvent, offset: number): void {
     const isRefusal = event.refusal === true
-    const entry = this.#entry(`${event.block ?? ''} ${isRefusal}`, isRefusal)
+    const entry = this.#entry(`${event.block ?? ''} ${isRefusal}`, isRefusal, offset)
     entry.text += event.text
     const logprobs = event.logprobs?.map(wholeLogprob) ?? []
     entry.logprobs.push(...logprobs)
@@ -48,10 +51,11 @@ export class MessageItem implements OutputItem {
     else this.#emit('response.output_text.delta', { ...this.#contentPlace(), delta: event.text, logprobs })
   }
 
-  /** Adds an annotation to the text that was written last. */
-  annotate(annotation: JsonObject): void {
+  /** Adds an annotation to the text that was written last. `ofAnswer`: its place is one in the text of the answer. */
+  annotate(given: JsonObject, ofAnswer: boolean): void {
     const entry = this.#isPartOpen ? this.#entries.at(-1) : undefined
     if (!entry || entry.isRefusal) return
+    const annotation = ofAnswer ? placedIn(given, entry) : given
     this.#emit('response.output_text.annotation.added', {
       ...this.#contentPlace(),
       annotation_index: entry.annotations.length,
@@ -74,11 +78,11 @@ export class MessageItem implements OutputItem {
     return { id: this.#place.id, type: 'message', status, role: 'assistant', content: this.#entries.map(contentPart) }
   }
 
-  #entry(block: string, isRefusal: boolean): TextEntry {
+  #entry(block: string, isRefusal: boolean, offset: number): TextEntry {
     const last = this.#entries.at(-1)
     if (last && this.#isPartOpen && last.block === block) return last
     this.close()
-    const entry: TextEntry = { block, isRefusal, annotations: [], logprobs: [], text: '' }
+    const entry: TextEntry = { block, isRefusal, annotations: [], logprobs: [], offset, text: '' }
     this.#entries.push(entry)
     this.#isPartOpen = true
     this.#emit('response.content_part.added', { ...this.#contentPlace(), part: contentPart(entry) })
@@ -89,6 +93,13 @@ export class MessageItem implements OutputItem {
     const { id, outputIndex } = this.#place
     return { item_id: id, output_index: outputIndex, content_index: this.#entries.length - 1 }
   }
+}
+
+/** Places in the text of the answer are places in one of its parts here. */
+function placedIn(annotation: JsonObject, { offset }: TextEntry): JsonObject {
+  const { start_index: start, end_index: end } = annotation
+  if (offset === 0 || typeof start !== 'number' || typeof end !== 'number' || start < offset) return annotation
+  return { ...annotation, start_index: start - offset, end_index: end - offset }
 }
 
 function contentPart({ isRefusal, text, annotations, logprobs }: TextEntry): JsonObject {

@@ -39,6 +39,8 @@ export class ResponseOutput {
   /** The message or reasoning item that the next piece may belong to. */
   #current: MessageItem | ReasoningItem | undefined
   #partBlocks = 0
+  /** Characters of the answer's text so far. */
+  #textLength = 0
 
   constructor(options: OutputOptions) {
     this.#options = options
@@ -48,7 +50,8 @@ export class ResponseOutput {
     if (event.choice !== undefined && event.choice !== 0) return
     switch (event.type) {
       case 'text':
-        if (event.text !== '' || event.logprobs?.length) this.#message().text(event)
+        if (event.text !== '' || event.logprobs?.length) this.#message().text(event, this.#textLength)
+        if (!event.refusal) this.#textLength += event.text.length
         break
       case 'reasoning':
         if (!this.#options.hidesReasoning && hasContent(event)) this.#reasoning(event).add(event)
@@ -105,7 +108,8 @@ export class ResponseOutput {
       case 'native': {
         const annotation = annotationOf(part.value)
         if (annotation) {
-          if (this.#current instanceof MessageItem) this.#current.annotate(annotation)
+          const isNested = annotation !== part.value
+          if (this.#current instanceof MessageItem) this.#current.annotate(annotation, isNested)
         } else if (part.dialect === 'responses') this.#whole('item', part.value)
         break
       }

@@ -11,6 +11,7 @@ import type {
 } from '../contract/canonical.ts'
 import { gatewayError } from '../contract/errors.ts'
 import { isObject } from './chat-fields.ts'
+import { withRoute, withTransforms } from './extension-aliases.ts'
 import { checkReasoning } from './reasoning-request.ts'
 import { Fields, invalidField } from './responses-fields.ts'
 import { decodeInput } from './responses-items.ts'
@@ -74,8 +75,8 @@ export function decodeResponsesRequest(body: JsonObject): GenerateRequest {
     serviceTier: fields.string('service_tier'),
     metadata: fields.object('metadata'),
     store: fields.boolean('store'),
-    provider: fields.object('provider'),
-    plugins: fields.list('plugins') as readonly PluginEntry[] | undefined,
+    provider: withRoute(fields.object('provider'), fields.string('route')),
+    plugins: withTransforms(fields.list('plugins') as readonly PluginEntry[] | undefined, body['transforms']),
   }
   const stream = fields.boolean('stream') ?? false
   return {

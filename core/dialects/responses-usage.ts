@@ -1,5 +1,5 @@
 import type { JsonObject, Usage } from '../contract/canonical.ts'
-import { costFields } from './chat-usage.ts'
+import { costFields, searchFields } from './chat-usage.ts'
 
 /** `usage` of a response; with a known cost also `cost` in dollars, `cost_details` and `is_byok`; `estimated` if the gateway counted. */
 export function encodeResponsesUsage(usage: Usage): JsonObject {
@@ -17,6 +17,7 @@ export function encodeResponsesUsage(usage: Usage): JsonObject {
       ...(audioOutputTokens !== undefined && { audio_tokens: audioOutputTokens }),
     },
     total_tokens: inputTokens + outputTokens,
+    ...searchFields(usage, native),
     ...costFields(usage, native),
     ...(usage.estimated && { estimated: true }),
   }

@@ -1,9 +1,9 @@
 import type { Dialect, Operation } from '../contract/canonical.ts'
-import type { Catalog, ModelInfo, Reply, Route, RouteCall } from '../contract/plugin.ts'
+import type { Catalog, Reply, Route, RouteCall, TargetHealth } from '../contract/plugin.ts'
 import { jsonReply } from '../contract/plugin.ts'
 import { gatewayError } from '../contract/errors.ts'
-import { pricesBody } from '../contract/prices.ts'
 import type { JsonObject } from '../contract/canonical.ts'
+import { modelListRoutes } from './model-list.ts'
 
 /** An endpoint that runs an exchange. */
 export interface ModelRoute {
@@ -47,6 +47,8 @@ export const apiPrefixes = ['/api/v1', '/v1'] as const
 /** What the kernel's own routes show. */
 export interface KernelRouteOptions {
   readonly catalog: Catalog
+  /** The service `target-health`, if a plugin provides it. */
+  readonly targetHealth?: TargetHealth | undefined
   readonly health: () => Promise<Readonly<Record<string, boolean>>>
   /** The process takes new work. */
   readonly isReady: () => boolean
@@ -58,16 +60,7 @@ export interface KernelRouteOptions {
 
 /** The endpoints of the kernel besides model calls. */
 export function kernelRoutes(options: KernelRouteOptions): Route[] {
-  const { catalog, isReady, version } = options
-  const models = async (call: RouteCall): Promise<Reply> =>
-    jsonReply({ object: 'list', data: (await catalog.models(call.principal!)).map(modelBody) })
-  const model = async (call: RouteCall): Promise<Reply> => {
-    const id = call.params['id'] ?? ''
-    const found = (await catalog.models(call.principal!)).find((each) => each.id === id)
-    if (!found)
-      throw gatewayError('not_found', `Model '${id}' not found`, { details: { suggestions: catalog.suggestions(id) } })
-    return jsonReply(modelBody(found))
-  }
+  const { isReady, version } = options
   const health = async (): Promise<Reply> => {
     const states = Object.entries(await options.health())
     const healthy = states.every(([, up]) => up)
@@ -86,17 +79,7 @@ export function kernelRoutes(options: KernelRouteOptions): Route[] {
     return { status: 200, headers: { 'content-type': asset.contentType }, body: asset.body }
   }
   return [
-    ...apiPrefixes.flatMap((prefix): Route[] => [
-      {
-        method: 'GET',
-        path: `${prefix}/models`,
-        scope: 'models',
-        summary: 'List the models you may use',
-        handle: models,
-      },
-      // Model names contain slashes.
-      { method: 'GET', path: `${prefix}/models/*id`, scope: 'models', summary: 'Show a model', handle: model },
-    ]),
+    ...apiPrefixes.flatMap((prefix) => modelListRoutes(prefix, options)),
     open('/health', 'State of the gateway and its subsystems', health),
     open('/health/live', 'The process runs', () => jsonReply({ status: 'alive' })),
     open('/health/ready', 'The gateway takes requests', ready),
@@ -113,24 +96,6 @@ export function kernelRoutes(options: KernelRouteOptions): Route[] {
         ]
       : []),
   ]
-}
-
-/** A model in OpenAI's shape, and our fields. */
-function modelBody(model: ModelInfo & { readonly provider: string }): JsonObject {
-  return {
-    id: model.id,
-    object: 'model',
-    created: model.created ?? 0,
-    owned_by: model.ownedBy ?? model.provider,
-    ...(model.name !== undefined && { name: model.name }),
-    provider: model.provider,
-    ...(model.contextLength !== undefined && { context_length: model.contextLength }),
-    ...(model.maxOutputTokens !== undefined && { max_output_tokens: model.maxOutputTokens }),
-    ...(model.inputModalities && { input_modalities: model.inputModalities }),
-    ...(model.outputModalities && { output_modalities: model.outputModalities }),
-    ...(model.supportedParameters && { supported_parameters: model.supportedParameters }),
-    ...(model.prices && { pricing: pricesBody(model.prices) }),
-  }
 }
 
 /** A route open to everybody. */

@@ -4,12 +4,8 @@ import type { ExchangeState } from './exchange.ts'
 /** Headers every answer of a model carries. `Server-Timing` tells the gateway's own share from the upstream's. */
 export function answerHeaders(exchange: ExchangeState): Record<string, string> {
   const { clock } = exchange.services
-  const attempt = exchange.attempts.at(-1)
-  const upstreamMs = exchange.attempts.reduce(
-    (sum, { startedMs, firstEventMs, endedMs }) =>
-      sum + ((exchange.request.stream ? (firstEventMs ?? endedMs) : endedMs) ?? clock.monotonicMs()) - startedMs,
-    0,
-  )
+  const attempt = exchange.answering ?? exchange.attempts.at(-1)
+  const upstreamMs = upstreamTime(exchange, clock.monotonicMs())
   const gatewayMs = clock.monotonicMs() - exchange.startedMs - upstreamMs
   const headers: Record<string, string> = {
     'x-hadrian-attempts': String(exchange.attempts.length),
@@ -20,6 +16,18 @@ export function answerHeaders(exchange: ExchangeState): Record<string, string> {
     headers['x-model'] = headerText(attempt.target.model)
   }
   return headers
+}
+
+/** Milliseconds for which some attempt was waited for; those that ran side by side count once. */
+function upstreamTime({ attempts, request }: ExchangeState, nowMs: number): number {
+  let sumMs = 0
+  let untilMs = -Infinity
+  for (const { startedMs, firstEventMs, endedMs } of attempts) {
+    const endMs = (request.stream ? (firstEventMs ?? endedMs) : endedMs) ?? nowMs
+    sumMs += Math.max(0, endMs - Math.max(startedMs, untilMs))
+    untilMs = Math.max(untilMs, endMs)
+  }
+  return sumMs
 }
 
 /** Headers of an answer whose tokens are known when it goes out. */

@@ -1,12 +1,15 @@
-import type { StreamEvent } from '../contract/canonical.ts'
+import type { GenerateRequest, StreamEvent, Warning } from '../contract/canonical.ts'
 import { gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
-import type { Decoder, HttpProvider, ServerSentEvent, WireRequest } from '../contract/provider.ts'
+import { readProviderPreferences } from '../contract/provider-preferences.ts'
+import type { Decoder, HttpProvider, ServerSentEvent, Target, WireRequest } from '../contract/provider.ts'
 import type { UpstreamRecord } from '../dialects/dialect.ts'
 import { EventSplitter } from '../dialects/event-stream.ts'
 import { passthroughBody } from '../dialects/passthrough.ts'
 import type { AttemptRun } from './attempt.ts'
 import { bareRecord } from './attempt.ts'
+import { isLoss } from './losses.ts'
+import { judgeTurn } from './guards.ts'
 import { ProviderReply } from './provider-reply.ts'
 import { openTransport } from './transport.ts'
 import { callUpstream, readAll } from './upstream.ts'
@@ -31,6 +34,8 @@ export async function openAnswer(attempt: AttemptRun): Promise<ProviderReply> {
     ? await provider.prepare(attempt.request, attempt.target, attempt.signal)
     : attempt.request
   if (request !== attempt.request) attempt.edit(() => request)
+  const judging = judgeLast(attempt)
+  if (judging) await judging
   if (provider.send) return started(attempt, undefined, openTransport(attempt, provider))
 
   const wire = await wireOf(attempt, provider)
@@ -52,6 +57,22 @@ export async function openAnswer(attempt: AttemptRun): Promise<ProviderReply> {
   return whole(attempt, provider, wire, await readAll(body, target.provider, answerLimitBytes))
 }
 
+/**
+ * Has the guardrails see what `attempt` hooks and the provider itself have put in: the file behind a URL, for one.
+ *
+ * @throws GatewayError of the guardrail that refuses
+ */
+function judgeLast(attempt: AttemptRun): Promise<void> | undefined {
+  const judged = judgeTurn(attempt.exchange, attempt.request)
+  return judged && takeJudged(attempt, judged)
+}
+
+async function takeJudged(attempt: AttemptRun, judged: NonNullable<ReturnType<typeof judgeTurn>>): Promise<void> {
+  const { request, reply } = await judged
+  if (reply) throw gatewayError('content_blocked', 'The content was blocked by policy')
+  attempt.edit(() => request)
+}
+
 /** The request on the wire: the client's own bytes where nothing has to change, else what the provider makes of it. */
 async function wireOf(attempt: AttemptRun, provider: HttpProvider): Promise<WireRequest> {
   const { exchange, target, request } = attempt
@@ -71,6 +92,7 @@ async function wireOf(attempt: AttemptRun, provider: HttpProvider): Promise<Wire
     wire = { method: 'POST', path, headers: {}, body: passed, dialect: exchange.dialect }
   else {
     const encoded = provider.encode(request, target)
+    if (request.provider) refuseLosses(request, target, encoded.warnings)
     for (const warning of encoded.warnings) exchange.warn(warning)
     wire = encoded.wire
   }
@@ -85,6 +107,23 @@ async function wireOf(attempt: AttemptRun, provider: HttpProvider): Promise<Wire
   const ready = authorized instanceof Promise ? await authorized : authorized
   attempt.hideCredentials(headers, ready.headers)
   return ready
+}
+
+/**
+ * What a plugin has made of the request since it was routed may suffer a loss that nobody could foresee.
+ *
+ * @throws GatewayError `routing_error`, so that another target is tried
+ */
+function refuseLosses(request: GenerateRequest, target: Target, warnings: readonly Warning[]): void {
+  if (readProviderPreferences(request).requireParameters !== true) return
+  const loss = warnings.find(isLoss)
+  if (!loss) return
+  const removedBy = `provider.require_parameters: ${loss.param ?? loss.message}`
+  throw gatewayError('routing_error', `${target.name} cannot take all of the request: ${loss.message}`, {
+    param: 'provider.require_parameters',
+    details: { candidates: [{ target: target.name, removed_by: removedBy }] },
+    retryable: true,
+  })
 }
 
 /** Waits for the first batch with an event in it, so that a failure before it can still move on to another target. */

@@ -35,6 +35,7 @@ export class AttemptRun implements Attempt {
   #outputBytes = 0
   #plainHeaders: Readonly<Record<string, string>> | undefined
   #sentHeaders: Readonly<Record<string, string>> | undefined
+  #begun = false
   #sent = false
   readonly cancellation = new Cancellation()
   readonly #onAbort = (): void => this.cancellation.abort(this.exchange.cancellation.reason)
@@ -45,11 +46,11 @@ export class AttemptRun implements Attempt {
   /** @param call the request of the dispatch call, and whether it differs from what the client sent */
   constructor(
     exchange: ExchangeState,
-    instance: ProviderInstance,
     target: Target,
-    call: { readonly request: GenerateRequest; readonly edited: boolean },
+    call: { readonly request: GenerateRequest; readonly edited: boolean; readonly hedge: boolean },
   ) {
-    const { clock, telemetry } = exchange.services
+    const { clock, telemetry, providers } = exchange.services
+    const instance = providers.get(target.provider)!
     this.exchange = exchange
     this.instance = instance
     this.target = target
@@ -57,6 +58,7 @@ export class AttemptRun implements Attempt {
     this.#request = call.request
     this.#edited = call.edited
     this.record = { target, startedMs: clock.monotonicMs() }
+    if (call.hedge) this.record.hedge = true
     this.span = telemetry.tracing
       ? telemetry.attemptSpan(exchange.span, {
           operation: exchange.operation,
@@ -99,11 +101,28 @@ export class AttemptRun implements Attempt {
 
   /** Calls the provider. Resolves at the first event of the answer; until then another target can still take over. */
   async send(): Promise<ProviderReply> {
+    this.#begun = true
     try {
       return await openAnswer(this)
     } catch (error) {
       throw this.fail(error)
     }
+  }
+
+  /** The call of the provider has begun; not so where an `attempt` hook refused it before. */
+  get begun(): boolean {
+    return this.#begun
+  }
+
+  /** The answer of this attempt is the one that goes on to the client. */
+  wins(): void {
+    this.exchange.answering = this.record
+    this.exchange.finishReason = this.#finishReason
+  }
+
+  /** Another attempt has answered first: ends this one and its upstream call. */
+  loses(): void {
+    this.fail(gatewayError('request_cancelled', 'Another attempt has answered first'))
   }
 
   /** Aborts when the exchange does, and when the attempt ends before its answer: then nobody reads it. */
@@ -160,7 +179,7 @@ export class AttemptRun implements Attempt {
         case 'finish':
           special ||= event.reason === 'error'
           this.#finishReason = event.reason
-          this.exchange.finishReason = event.reason
+          if (this.record.outcome === undefined) this.exchange.finishReason = event.reason
           break
         case 'warning':
         case 'error':
@@ -205,6 +224,10 @@ export class AttemptRun implements Attempt {
       this.cancellation.abort(error ?? gatewayError('request_cancelled', 'The answer was left'))
     record.endedMs = clock.monotonicMs()
     if (error) record.error = error
+    if (!this.#begun && outcome === 'failed') {
+      this.#endRefused(error)
+      return
+    }
     const usage = this.#finalUsage(outcome, error)
     if (usage) {
       record.usage = usage
@@ -233,6 +256,13 @@ export class AttemptRun implements Attempt {
         ...(firstEventMs !== undefined && { firstEventMs }),
       })
     this.#resolveDone?.(record)
+  }
+
+  /** A call that was refused before it began reached no provider: it is no attempt in any count. */
+  #endRefused(error: GatewayError | undefined): void {
+    this.exchange.refused(this)
+    if (this.span) this.exchange.services.telemetry.endAttemptSpan(this.span, error ? { error } : {})
+    this.#resolveDone?.(this.record)
   }
 
   /**
@@ -294,7 +324,8 @@ export function bareRecord(events: readonly StreamEvent[]): UpstreamRecord {
 /** Whether the gateway ended a call that the upstream may have been at work on, and bills. */
 function isOurEnding(error: GatewayError | undefined): boolean {
   if (error?.code === 'provider_timeout') return error.details?.['timeout'] !== 'connect'
-  return error?.code === 'shutting_down'
+  // A plugin that refuses an answer, or a prompt while the upstream is at work on it, ends the call too.
+  return error?.code === 'shutting_down' || error?.plugin !== undefined
 }
 
 function bytesOf(text: string | undefined): number {

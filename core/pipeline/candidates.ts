@@ -3,7 +3,10 @@ import { gatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import type { Principal, Target } from '../contract/plugin.ts'
 import { mayUse } from '../services/access.ts'
+import { servesPreferences, unservedSuffix } from './served-preferences.ts'
 import type { PipelineServices } from './services.ts'
+import { withoutSuffixes } from './suffixes.ts'
+import type { SuffixedName } from './suffixes.ts'
 
 /** A target that will not be tried, and who took it off the list. */
 export interface Excluded {
@@ -15,18 +18,19 @@ export interface Excluded {
 export interface Candidates {
   readonly targets: readonly Target[]
   readonly excluded: readonly Excluded[]
+  /** A name asked for the web by its suffix `:online`. */
+  readonly online: boolean
 }
 
-type CandidateServices = Pick<PipelineServices, 'catalog' | 'providers' | 'routing'>
+const unknownName = 'unknown model'
 
-/** Suffixes that change routing; they are stripped only where the whole name is unknown, since `llama3:8b` is a name. */
-const routingSuffixes = ['nitro', 'floor', 'online'] as const
+type CandidateServices = Pick<PipelineServices, 'catalog' | 'providers' | 'routing' | 'plan'>
 
 /**
  * Expands `model` and `models` to targets, before anybody decides about access.
  *
  * @throws GatewayError `invalid_request_error` if no model is named, `routing_error` if none is known,
- *   `model_not_allowed` if the principal may not use one of them, `unsupported` for a routing suffix
+ *   `model_not_allowed` if the principal may not use one of them, `unsupported` for a suffix that nobody obeys
  */
 export function expandCandidates(
   request: GenerateRequest,
@@ -37,9 +41,12 @@ export function expandCandidates(
   const targets: Target[] = []
   const excluded: Excluded[] = []
   const seen = new Set<string>()
+  let online = false
   for (const name of names) {
-    const found = services.catalog.resolve(name)
-    if (found.length === 0) excluded.push({ target: name, removedBy: unknownName(name) })
+    const suffixed = withoutSuffixes(name, services.catalog)
+    const found = suffixed ? suffixedTargets(name, suffixed, services) : services.catalog.resolve(name)
+    if (found.length === 0) excluded.push({ target: name, removedBy: unknownName })
+    if (suffixed?.online) online = true
     for (const target of found) {
       if (!mayUse(principal, target))
         throw gatewayError('model_not_allowed', `This key may not use the model "${name}"`, {
@@ -57,7 +64,18 @@ export function expandCandidates(
     }
   }
   if (targets.length === 0) throw noTarget({ request, principal, services, excluded })
-  return { targets, excluded }
+  return { targets, excluded, online }
+}
+
+/** @throws GatewayError `unsupported` if the targets are to be sorted and no plugin does that */
+function suffixedTargets(
+  requested: string,
+  { plain, suffix }: SuffixedName,
+  { catalog, plan }: CandidateServices,
+): readonly Target[] {
+  if (suffix !== undefined && !servesPreferences(plan)) throw unservedSuffix(suffix)
+  const more = { requested, plainName: plain, ...(suffix !== undefined && { suffix }) }
+  return catalog.resolve(plain).map((target) => ({ ...target, ...more }))
 }
 
 function requestedNames(request: GenerateRequest, defaultModel: string | undefined): readonly string[] {
@@ -70,15 +88,6 @@ function requestedNames(request: GenerateRequest, defaultModel: string | undefin
       details: { errors: [{ path: 'model', message: 'is required' }] },
     })
   return [...new Set(names)]
-}
-
-function unknownName(name: string): string {
-  const suffix = routingSuffixes.find((each) => name.endsWith(`:${each}`))
-  if (suffix)
-    throw gatewayError('unsupported', `The suffix ":${suffix}" is not served by this version of the gateway`, {
-      param: 'model',
-    })
-  return 'unknown model'
 }
 
 /** The error when nothing is left to try. Also used when hooks have taken every target off the list. */
@@ -94,11 +103,11 @@ export function noTarget({
   readonly excluded: readonly Excluded[]
 }): GatewayError {
   const names = requestedNames(request, services.routing.defaultModel)
-  const unknown = excluded.every(({ removedBy }) => removedBy === 'unknown model')
+  const unknown = excluded.every(({ removedBy }) => removedBy === unknownName)
   const [first] = names
   // A name the caller may not use is none of its business, and no help either.
   const suggestions = names
-    .flatMap((name) => services.catalog.suggestions(name))
+    .flatMap((name) => services.catalog.suggestions(withoutSuffixes(name, services.catalog)?.plain ?? name))
     .filter((name) => mayUse(principal, { name, requested: name }))
   return gatewayError(
     'routing_error',

@@ -13,6 +13,7 @@ import type {
   Exchange,
   HookName,
   Principal,
+  Purchase,
   Reply,
   ReplyInit,
   StateKey,
@@ -26,7 +27,10 @@ import { mayUse } from '../services/access.ts'
 import type { AttemptRun } from './attempt.ts'
 import type { Candidates, Excluded } from './candidates.ts'
 import { estimateInputTokens } from './input-estimate.ts'
+import { lossesAt } from './losses.ts'
+import { buy } from './purchase.ts'
 import type { Step } from './plan.ts'
+import { withImplied, withOnline } from './request-plugins.ts'
 import type { ActivePlugins } from './request-plugins.ts'
 import type { PipelineServices } from './services.ts'
 import { textSlots } from './texts.ts'
@@ -53,6 +57,7 @@ export interface ExchangeInit {
 const nothing: Readonly<Record<string, unknown>> = {}
 const none: readonly never[] = []
 const noPlugins: readonly string[] = []
+const idle: Promise<unknown> = Promise.resolve()
 
 /** Warnings kept for one exchange: a client can provoke one with every field, and each goes into log and metadata. */
 const mostWarnings = 100
@@ -68,13 +73,17 @@ export class ExchangeState implements Exchange {
   readonly principal: Principal
   readonly body: JsonObject
   readonly bytes: Uint8Array | undefined
-  readonly active: ActivePlugins
+  active: ActivePlugins
   readonly startedMs: number
   readonly startedAt: number
   readonly span: Span | undefined
   readonly services: PipelineServices
   readonly cancellation = new Cancellation()
   readonly attempts: AttemptRecord[] = []
+  /** Attempts that a hook refused before they reached a provider: they count nowhere and are only shown. */
+  refusals: readonly AttemptRecord[] = none
+  /** The attempt whose answer goes to the client. */
+  answering: AttemptRecord | undefined
   readonly warnings: Warning[] = []
   #warned: Set<string> | undefined
   readonly excluded: Excluded[] = []
@@ -88,6 +97,9 @@ export class ExchangeState implements Exchange {
   inspected: boolean
   /** Monotonic milliseconds when the first event was ready for the client. */
   firstEventMs: number | undefined
+  #judged: Map<string, GenerateRequest> | undefined
+  /** Resolves when no guardrail is judging a further turn. */
+  judging: Promise<unknown> = idle
   /** The plugin that answered or refused. */
   answeredBy: string | undefined
   finishReason: string | undefined
@@ -96,6 +108,7 @@ export class ExchangeState implements Exchange {
   #request: GenerateRequest
   #targets: readonly Target[] = []
   #usages: Usage[] = []
+  #purchases: readonly Purchase[] = none
   #over = false
   #open: readonly AttemptRun[] = none
   #state: Map<StateKey<unknown>, unknown> | undefined
@@ -144,6 +157,18 @@ export class ExchangeState implements Exchange {
     this.edited = true
   }
 
+  /** The request that each guardrail of prompts has seen last, by its plugin. */
+  get judged(): Map<string, GenerateRequest> {
+    return (this.#judged ??= new Map())
+  }
+
+  /** Puts another request in place of the exchange's own, which it returns: for the hooks that judge a further turn. */
+  swap(request: GenerateRequest): GenerateRequest {
+    const own = this.#request
+    this.#request = request
+    return own
+  }
+
   texts(): TextSlots {
     this.inspected = true
     return textSlots(
@@ -169,10 +194,13 @@ export class ExchangeState implements Exchange {
     this.#targets = kept
   }
 
-  /** Sets the list to start from. Every target on it has passed access control. */
-  begin({ targets, excluded }: Candidates): void {
+  /** Sets the list to start from, by which plugins may find that they are needed. Every target on it has passed access control. */
+  begin({ targets, excluded, online }: Candidates): void {
     this.#targets = targets
     this.excluded.push(...excluded)
+    const { plan } = this.services
+    if (online) this.active = withOnline(plan, this.#request, this.active)
+    if (plan.implicit.length > 0) this.active = withImplied(plan, this.#request, { active: this.active, targets })
   }
 
   exclude(target: Target, removedBy: string): void {
@@ -180,8 +208,38 @@ export class ExchangeState implements Exchange {
     this.#targets = this.#targets.filter(({ name }) => name !== target.name)
   }
 
+  losses(target: Target): readonly Warning[] {
+    return lossesAt(this, target)
+  }
+
   get usage(): Usage | undefined {
-    return this.#usages.length > 1 ? this.#usages.reduce(addUsage) : this.#usages[0]
+    const used = this.#usages.length > 1 ? this.#usages.reduce(addUsage) : this.#usages[0]
+    if (this.purchases.length === 0) return used
+    const boughtMicros = this.purchases.reduce((sum, { costMicros }) => sum + costMicros, 0)
+    const searches = this.purchases.reduce(
+      (sum, each) => sum + (each.item === 'web_search' ? (each.quantity ?? 1) : 0),
+      0,
+    )
+    return {
+      inputTokens: 0,
+      outputTokens: 0,
+      ...used,
+      costMicros: (used?.costMicros ?? 0) + boughtMicros,
+      ...(searches > 0 && { webSearches: (used?.webSearches ?? 0) + searches }),
+    }
+  }
+
+  get purchases(): readonly Purchase[] {
+    return this.#purchases
+  }
+
+  buy<T>(purchase: Purchase, work: (bill: (costMicros: number) => void) => Promise<T>): Promise<T> {
+    return buy(this, purchase, work)
+  }
+
+  /** Adds what was bought. */
+  bought(purchase: Purchase): void {
+    this.#purchases = [...this.#purchases, purchase]
   }
 
   /** Registers an attempt that has begun. Called by the attempt itself. */
@@ -194,6 +252,14 @@ export class ExchangeState implements Exchange {
   closed(attempt: AttemptRun): void {
     this.#open =
       this.#open.length === 1 && this.#open[0] === attempt ? none : this.#open.filter((each) => each !== attempt)
+  }
+
+  /** An attempt was refused before it reached a provider. Called by the attempt itself. */
+  refused(attempt: AttemptRun): void {
+    const index = this.attempts.lastIndexOf(attempt.record)
+    if (index >= 0) this.attempts.splice(index, 1)
+    this.refusals = [...this.refusals, attempt.record]
+    this.closed(attempt)
   }
 
   /** The exchange has ended: so do attempts whose answer nobody will read to its end, and their upstream calls. */

@@ -1,4 +1,5 @@
 import type { JsonObject } from '../contract/canonical.ts'
+import type { AttemptRecord } from '../contract/plugin.ts'
 import type { ExchangeState } from './exchange.ts'
 
 /** `hadrian_metadata`: who was asked, who was tried, what ran, what was lost. Shown on request. */
@@ -12,9 +13,10 @@ export function metadataOf(exchange: ExchangeState): JsonObject {
     ],
     targets: exchange.targets.map(({ name }) => name),
     excluded: exchange.excluded.map(({ target, removedBy }) => ({ target, removed_by: removedBy })),
-    attempts: exchange.attempts.map(({ target, outcome, error, startedMs, firstEventMs, endedMs }) => ({
+    attempts: triesOf(exchange).map(({ target, outcome, error, hedge, startedMs, firstEventMs, endedMs, refused }) => ({
       target: target.name,
-      outcome: outcome ?? 'open',
+      outcome: refused ? 'refused' : (outcome ?? 'open'),
+      ...(hedge && { hedge }),
       ...(error && { status: error.status, error: error.code }),
       ...(firstEventMs !== undefined && { first_event_ms: rounded(firstEventMs - startedMs) }),
       duration_ms: rounded((endedMs ?? clock.monotonicMs()) - startedMs),
@@ -22,6 +24,13 @@ export function metadataOf(exchange: ExchangeState): JsonObject {
     pipeline: (exchange.ran ?? []).map((step) => {
       const [hook, plugin] = step.split(' ')
       return { hook, plugin }
+    }),
+    ...(exchange.purchases.length > 0 && {
+      purchases: exchange.purchases.map(({ item, quantity = 1, costMicros }) => ({
+        item,
+        quantity,
+        cost_micros: costMicros,
+      })),
     }),
     warnings: exchange.warnings,
     timings: {
@@ -31,6 +40,14 @@ export function metadataOf(exchange: ExchangeState): JsonObject {
       }),
     },
   }
+}
+
+/** The attempts, and those that were refused before they reached a provider, in the order of their beginning. */
+function triesOf({ attempts, refusals }: ExchangeState): (AttemptRecord & { readonly refused?: true })[] {
+  if (refusals.length === 0) return attempts
+  return [...refusals.map((record) => ({ ...record, refused: true as const })), ...attempts].toSorted(
+    (left, right) => left.startedMs - right.startedMs,
+  )
 }
 
 function rounded(milliseconds: number): number {

@@ -34,6 +34,12 @@ export interface Requestable {
   readonly defaults: Readonly<Record<string, unknown>>
 }
 
+/** A plugin that may run for a request that does not name it. */
+export interface Implicit {
+  readonly requestable: Requestable
+  readonly implied: NonNullable<Hooks['implied']>
+}
+
 /** One hook of one plugin, ready to call. */
 export interface Step<H extends HookName> {
   readonly plugin: string
@@ -43,6 +49,8 @@ export interface Step<H extends HookName> {
   readonly failure: 'closed' | 'open'
   /** Set if the plugin runs only in exchanges for which it is active. */
   readonly requestable: Requestable | undefined
+  /** Whether a hook of the answer is to see that of an exchange; absent: always. */
+  readonly rewrites?: NonNullable<Hooks['rewrites']>
 }
 
 /** The steps of every hook, in the order they are walked. */
@@ -64,8 +72,12 @@ export interface Plan {
   /** Names of plugins in the order in which their response hooks see an answer. */
   readonly responseOrder: readonly string[]
   readonly requestables: ReadonlyMap<string, Requestable>
-  /** Some plugin guards input: it must see exactly what the upstream will. */
+  /** Those of them that may run without being named; empty costs nothing. */
+  readonly implicit: readonly Implicit[]
+  /** Some plugin guards the input of every exchange: it must see exactly what the upstream will. */
   readonly guardsInput: boolean
+  /** Plugins that guard input in their `transform` hook, those a client may ask for too. */
+  readonly inputGuards: ReadonlySet<string>
   readonly rows: readonly PlanRow[]
   readonly warnings: readonly string[]
 }

@@ -53,7 +53,7 @@ export function observe(exchange: ExchangeState, events: readonly StreamEvent[])
 
 /** What the dialect needs to know to write the answer. */
 export function contextOf(exchange: ExchangeState): ReplyContext {
-  const target = exchange.attempts.at(-1)?.target
+  const { target } = exchange.answering ?? exchange.attempts.at(-1) ?? {}
   return {
     exchangeId: exchange.id,
     request: exchange.request,

@@ -1,5 +1,7 @@
 import type { GenerateRequest, PluginEntry } from '../contract/canonical.ts'
+import type { Target } from '../contract/plugin.ts'
 import { gatewayError, invalidRequest } from '../contract/errors.ts'
+import { compressionOff, compressionOn } from '../dialects/extension-aliases.ts'
 import { jsonPath, pointerKeys } from '../services/json-path.ts'
 import { nearest } from '../services/spelling.ts'
 import type { Plan, Requestable } from './plan.ts'
@@ -22,9 +24,15 @@ export function activePlugins(plan: Plan, request: GenerateRequest): ActivePlugi
     if (settings.apply === 'always') active.set(id, defaults)
   const named = new Set<string>()
   for (const [index, entry] of (request.plugins ?? []).entries()) {
-    const path = `plugins[${index}]`
+    const isAlias = entry === compressionOn || entry === compressionOff
+    const path = isAlias ? 'transforms' : `plugins[${index}]`
     const requestable = plan.requestables.get(entry.id)
-    if (!requestable) throw unknownId(plan, entry.id, path)
+    if (!requestable) {
+      if (entry === compressionOff) continue
+      throw isAlias
+        ? unserved(entry.id, { what: 'The field "transforms"', param: path })
+        : unknownId(plan, entry.id, path)
+    }
     if (named.has(entry.id)) throw invalid(`${path}.id`, `"${entry.id}" is named twice`)
     named.add(entry.id)
     if (entry.enabled === false) {
@@ -34,6 +42,41 @@ export function activePlugins(plan: Plan, request: GenerateRequest): ActivePlugi
     } else active.set(entry.id, paramsOf(requestable, entry, path))
   }
   return active
+}
+
+/** The plugin that the suffix `:online` of a model name stands for. */
+const onlinePlugin = 'web'
+
+/**
+ * Adds what the suffix `:online` of a model name stands for. An entry of the plugin in `plugins` wins, also one that
+ * switches it off.
+ *
+ * @throws GatewayError `unsupported` if there is no such plugin
+ */
+export function withOnline(plan: Plan, request: GenerateRequest, active: ActivePlugins): ActivePlugins {
+  if (request.plugins?.some(({ id }) => id === onlinePlugin) || active.has(onlinePlugin)) return active
+  const requestable = plan.requestables.get(onlinePlugin)
+  if (!requestable) throw unserved(onlinePlugin, { what: 'The suffix ":online"', param: 'model' })
+  return new Map([...active, [onlinePlugin, requestable.defaults]])
+}
+
+/**
+ * Adds to the active plugins those that the request does not name and that say it needs them. Called when the candidates
+ * are known; returns the same map where nothing is added.
+ */
+export function withImplied(
+  { implicit }: Plan,
+  request: GenerateRequest,
+  { active, targets }: { readonly active: ActivePlugins; readonly targets: readonly Target[] },
+): ActivePlugins {
+  let result: Map<string, Readonly<Record<string, unknown>>> | undefined
+  for (const { requestable, implied } of implicit) {
+    const { id, defaults } = requestable
+    if (request.plugins?.some((entry) => entry.id === id) || !implied(request, targets)) continue
+    result ??= new Map(active)
+    result.set(id, defaults)
+  }
+  return result ?? active
 }
 
 function paramsOf(requestable: Requestable, entry: PluginEntry, path: string): Readonly<Record<string, unknown>> {
@@ -51,6 +94,12 @@ function paramsOf(requestable: Requestable, entry: PluginEntry, path: string): R
     throw invalidRequest(errors)
   }
   return params
+}
+
+function unserved(id: string, { what, param }: { readonly what: string; readonly param: string }): Error {
+  return gatewayError('unsupported', `${what} needs the plugin "${id}", which is not enabled on this gateway`, {
+    param,
+  })
 }
 
 function unknownId(plan: Plan, id: string, path: string): Error {

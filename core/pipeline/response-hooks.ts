@@ -9,7 +9,22 @@ export type EventBatches = AsyncIterable<readonly StreamEvent[]>
 
 /** Whether any active plugin may change the answer, which ends byte passthrough of it. */
 export function hasResponseHooks(exchange: ExchangeState): boolean {
-  return exchange.steps('event').length > 0 || exchange.steps('stream').length > 0
+  return responseSteps(exchange, 'event').length > 0 || responseSteps(exchange, 'stream').length > 0
+}
+
+/** The steps that are to see the answer of this exchange: the plan's own array, uncopied, if all are. */
+function responseSteps<H extends 'event' | 'flush' | 'stream'>(exchange: ExchangeState, hook: H): readonly Step<H>[] {
+  const steps = exchange.steps(hook)
+  return steps.every((step) => isWanted(exchange, step)) ? steps : steps.filter((step) => isWanted(exchange, step))
+}
+
+function isWanted(exchange: ExchangeState, step: Step<HookName>): boolean {
+  if (!step.rewrites) return true
+  try {
+    return step.rewrites(exchange, exchange.paramsOf(step))
+  } catch (error) {
+    throw stamp(error, step)
+  }
 }
 
 /**
@@ -17,9 +32,9 @@ export function hasResponseHooks(exchange: ExchangeState): boolean {
  * guard output last. Neighbours with `event` hooks share one synchronous loop; a `stream` hook stands alone between them.
  */
 export function applyResponseHooks(exchange: ExchangeState, batches: EventBatches): EventBatches {
-  const eventSteps = new Map(exchange.steps('event').map((step) => [step.plugin, step]))
-  const flushSteps = new Map(exchange.steps('flush').map((step) => [step.plugin, step]))
-  const streamSteps = new Map(exchange.steps('stream').map((step) => [step.plugin, step]))
+  const eventSteps = new Map(responseSteps(exchange, 'event').map((step) => [step.plugin, step]))
+  const flushSteps = new Map(responseSteps(exchange, 'flush').map((step) => [step.plugin, step]))
+  const streamSteps = new Map(responseSteps(exchange, 'stream').map((step) => [step.plugin, step]))
   let result = batches
   let fused: EventLayer[] = []
   const closeFused = (): void => {

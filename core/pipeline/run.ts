@@ -10,10 +10,13 @@ import { untilAborted } from '../services/until-aborted.ts'
 import { expandCandidates } from './candidates.ts'
 import { dispatch } from './dispatch.ts'
 import { ExchangeState } from './exchange.ts'
+import { isGuarded, judgeAgain, noteJudged } from './guards.ts'
 import { callHook } from './hooks.ts'
+import type { Step } from './plan.ts'
 import { activePlugins } from './request-plugins.ts'
 import { respond } from './respond.ts'
 import type { ReadyAnswer } from './respond.ts'
+import { refuseUnserved } from './served-preferences.ts'
 import type { PipelineServices } from './services.ts'
 import { endingOf, Settlement } from './settle.ts'
 
@@ -113,8 +116,9 @@ export class Pipeline {
   #begin(call: ModelCall): ExchangeState {
     validateBody(call.dialect, call.body)
     const request = dialects[call.dialect].decode(call.body)
-    refuseUnserved(request)
-    if (this.services.plan.guardsInput && request.operation !== 'generate') refuseUnreadable(request)
+    refuseUnserved(this.services.plan, request)
+    const active = activePlugins(this.services.plan, request)
+    if (request.operation !== 'generate' && isGuarded(this.services.plan, active)) refuseUnreadable(request)
     return new ExchangeState(
       {
         id: call.id,
@@ -126,7 +130,7 @@ export class Pipeline {
         request,
         body: call.body,
         bytes: call.bytes,
-        active: activePlugins(this.services.plan, request),
+        active,
         startedMs: call.startedMs,
         span: call.span,
       },
@@ -144,9 +148,11 @@ export class Pipeline {
           exchange.answeredBy = step.plugin
           return respond(exchange, reply, settlement)
         }
+        if (hook === 'transform') noteJudged(exchange, step as Step<'transform'>)
         exchange.cancellation.throwIfAborted()
       }
-    return respond(exchange, await dispatch(exchange), settlement)
+    const reply = judgeAgain(exchange)
+    return respond(exchange, (reply && (await reply)) ?? (await dispatch(exchange)), settlement)
   }
 
   /** Ties the exchange to its caller, and counts it until it is settled. */
@@ -176,6 +182,7 @@ export class Pipeline {
       error,
       usage: undefined,
       attempts: [],
+      purchases: [],
       streamed: false,
       startedAt: clock.now(),
       durationMs: clock.monotonicMs() - call.startedMs,
@@ -210,15 +217,6 @@ function refuseUnreadable(request: GenerateRequest): void {
         param: field,
       })
   }
-}
-
-/** Extensions this version knows and does not serve: refused, since ignoring them would break a promise to the client. */
-function refuseUnserved(request: GenerateRequest): void {
-  const preferences = Object.entries(request.provider ?? {}).filter(([, value]) => value !== null)
-  if (preferences.length > 0)
-    throw gatewayError('unsupported', 'Provider preferences are not served by this version of the gateway', {
-      param: `provider.${preferences[0]![0]}`,
-    })
 }
 
 function cancellation(reason: unknown): GatewayError {

@@ -20,8 +20,14 @@ export interface RoutingSettings {
   readonly defaultModel?: string | undefined
   /** Attempts of one provider call, over all targets and retries. */
   readonly maxAttempts: number
-  /** Further attempts of the last target left, if its failure may pass. */
+  /** Further attempts of one target, if its failures may pass. */
   readonly retries: number
+  /** Milliseconds since the first failure of a call after which no further attempt of it begins. */
+  readonly retryBudgetMs: number
+  /** Milliseconds without a first event after which a second attempt begins beside one; undefined: never. */
+  readonly hedgeAfterMs?: number | undefined
+  /** A call with one target may be hedged by that target itself. */
+  readonly hedgeSameTarget: boolean
 }
 
 /** What the pipeline works with; built once at startup, shared by all exchanges. */

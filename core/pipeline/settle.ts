@@ -1,4 +1,4 @@
-import type { AttemptRecord, Outcome } from '../contract/plugin.ts'
+import type { Outcome } from '../contract/plugin.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import { asGatewayError } from '../contract/errors.ts'
 import type { ExchangeState } from './exchange.ts'
@@ -68,7 +68,7 @@ export class Settlement {
 
 function outcomeOf(exchange: ExchangeState, { status, httpStatus, error }: Ending): Outcome {
   const { clock } = exchange.services
-  const answered = exchange.attempts.findLast((attempt): attempt is AttemptRecord => attempt.outcome !== 'failed')
+  const answered = exchange.answering ?? exchange.attempts.findLast((attempt) => attempt.outcome !== 'failed')
   const target = exchange.answeredBy === undefined ? answered?.target : undefined
   const plugin = exchange.answeredBy ?? error?.plugin
   return {
@@ -78,6 +78,7 @@ function outcomeOf(exchange: ExchangeState, { status, httpStatus, error }: Endin
     usage: exchange.usage,
     ...(target && { target }),
     attempts: exchange.attempts,
+    purchases: exchange.purchases,
     ...(exchange.finishReason !== undefined && { finishReason: exchange.finishReason }),
     ...(plugin !== undefined && { plugin }),
     streamed: exchange.request.stream,

@@ -8,6 +8,7 @@ import type {
   ResponseFormat,
   Tool,
   ToolChoice,
+  WebSearchRequest,
 } from '../contract/canonical.ts'
 import type { TextSlots } from '../contract/plugin.ts'
 
@@ -63,12 +64,15 @@ function mapRequest(request: GenerateRequest, change: Change): GenerateRequest {
   const responseFormat = request.responseFormat && mapResponseFormat(request.responseFormat, change)
   // Unknown fields may hold prompts (a prediction, instructions of tomorrow); those of completions and embeddings do.
   const extra = mapJson(request.extra, '', change) as JsonObject
+  // Where to search and for whom becomes part of the prompt upstream.
+  const webSearch = request.webSearch && (mapJson(request.webSearch, 'webSearch', change) as WebSearchRequest)
   if (
     messages === request.messages &&
     tools === request.tools &&
     toolChoice === request.toolChoice &&
     responseFormat === request.responseFormat &&
-    extra === request.extra
+    extra === request.extra &&
+    webSearch === request.webSearch
   )
     return request
   return {
@@ -77,6 +81,7 @@ function mapRequest(request: GenerateRequest, change: Change): GenerateRequest {
     ...(tools && { tools }),
     ...(toolChoice && { toolChoice }),
     ...(responseFormat && { responseFormat }),
+    ...(webSearch && { webSearch }),
     extra,
   }
 }

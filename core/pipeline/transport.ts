@@ -32,7 +32,7 @@ export async function* openTransport(
       controller.abort(
         gatewayError('provider_timeout', `Upstream provider timed out (${timeout}, ${limitMs} ms)`, {
           details: { provider: target.provider, timeout, limit_ms: limitMs },
-          retryable: timeout !== 'total',
+          retryable: true,
         }),
       ),
     )

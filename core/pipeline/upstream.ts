@@ -284,7 +284,7 @@ export class UpstreamBody implements Dispatcher.DispatchHandler {
     const { provider } = this.#call
     return gatewayError('provider_timeout', `Upstream provider timed out (${timeout}, ${limitMs} ms)`, {
       details: { provider, timeout, limit_ms: limitMs },
-      retryable: timeout !== 'total',
+      retryable: true,
     })
   }
 

@@ -1,11 +1,16 @@
 import type { Principal, Target } from '../contract/plugin.ts'
 
 /**
- * Whether a caller may use a target: by the name it asked for, or by the target's own. Entries of the list are exact, or
+ * Whether a caller may use a target: by the name it asked for, without suffixes, or by the target's own. Entries of the list are exact, or
  * prefixes ending in `*`. Absent list: everything.
  */
-export function mayUse({ allowedModels }: Principal, { name, requested }: Pick<Target, 'name' | 'requested'>): boolean {
-  return !allowedModels || allowedModels.some((pattern) => matches(pattern, requested) || matches(pattern, name))
+export function mayUse(
+  { allowedModels }: Principal,
+  target: Pick<Target, 'name' | 'requested' | 'plainName'>,
+): boolean {
+  if (!allowedModels) return true
+  const { name, requested, plainName = requested } = target
+  return allowedModels.some((pattern) => matches(pattern, plainName) || matches(pattern, name))
 }
 
 function matches(pattern: string, name: string): boolean {

@@ -69,6 +69,9 @@ export function addressPolicy(allow: readonly string[] = []): AddressPolicy {
   }
 }
 
+/** The policy for a URL of the operator's own: it may lead anywhere. */
+export const anyAddress: AddressPolicy = { allowsHost: () => true, allowsAddress: () => true }
+
 function parseRange(entry: string): [IPv4 | IPv6, number] | undefined {
   const [address = '', bits, ...rest] = entry.split('/')
   const parsed = parseAddress(address)

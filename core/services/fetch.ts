@@ -1,13 +1,14 @@
 /**
  * The client for URLs that come from requests: images, files, search results, webhooks. It must not become a way into the
  * operator's network, so every address is checked before it is dialled, and the connection goes to the checked address.
+ * Services that the operator named (`trusted`) may stand anywhere, but lead nowhere else.
  */
 
 import { lookup } from 'node:dns/promises'
 import { gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
 import type { Clock, FetchedResource, FetchOptions, SafeFetch } from '../contract/plugin.ts'
-import { addressPolicy, literalAddress } from './address.ts'
+import { addressPolicy, anyAddress, literalAddress } from './address.ts'
 import type { AddressPolicy } from './address.ts'
 import { fetchOnce } from './fetch-connection.ts'
 import { checkHeaders, parseTarget, redirectOf, unusable } from './fetch-request.ts'
@@ -52,9 +53,10 @@ export function createSafeFetch({ allow, clock, resolve = resolveBySystem }: Saf
     const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
     const controller = new AbortController()
     const { signal } = controller
-    const cancelTimer = clock.after(timeoutMs, () =>
-      controller.abort(unusable(`The URL did not answer completely within ${timeoutMs} ms`)),
-    )
+    const cancelTimer = clock.after(timeoutMs, () => {
+      const message = `The URL did not answer completely within ${timeoutMs} ms`
+      controller.abort(options.trusted ? gatewayError('provider_timeout', message) : unusable(message))
+    })
     const onAbort = () => controller.abort(options.signal?.reason)
     if (options.signal?.aborted) onAbort()
     options.signal?.addEventListener('abort', onAbort, { once: true })
@@ -64,7 +66,8 @@ export function createSafeFetch({ allow, clock, resolve = resolveBySystem }: Saf
       return await follow(url, options, signal)
     } catch (error) {
       signal.throwIfAborted()
-      throw isGatewayError(error) ? error : unusable('The URL could not be fetched', error)
+      const failure = isGatewayError(error) ? error : unusable('The URL could not be fetched', error)
+      throw options.trusted ? blamedOnService(failure) : failure
     } finally {
       active.delete(controller)
       options.signal?.removeEventListener('abort', onAbort)
@@ -79,14 +82,17 @@ export function createSafeFetch({ allow, clock, resolve = resolveBySystem }: Saf
       headers: checkHeaders(options.headers ?? {}),
       body: options.body,
     }
+    const { origin } = call.url
+    const allowed = options.trusted ? anyAddress : policy
     const limits = { limitBytes: options.limitBytes ?? defaultLimitBytes, accept: options.accept }
     for (let left = options.maxRedirects ?? defaultMaxRedirects; ; left--) {
       // DNS cannot be cancelled, but need not be waited for.
-      const addresses = await untilAborted(signal, checkedAddresses(call.url, policy, resolve))
+      const addresses = await untilAborted(signal, checkedAddresses(call.url, allowed, resolve))
       const answer = await fetchOnce(call, addresses, limits, signal)
       if (!('location' in answer)) return answer
       if (left <= 0) throw unusable('The URL redirects too often')
       call = redirectOf(call, answer)
+      if (options.trusted && call.url.origin !== origin) throw unusable('The URL redirects to another host')
     }
   }
 
@@ -96,6 +102,12 @@ export function createSafeFetch({ allow, clock, resolve = resolveBySystem }: Saf
       for (const controller of active) controller.abort(stopping())
     },
   })
+}
+
+/** The failure of a service that the operator named: the client can do nothing about it. */
+function blamedOnService(failure: GatewayError): GatewayError {
+  if (failure.code !== 'invalid_request_error') return failure
+  return gatewayError('provider_error', failure.message, { cause: failure.cause ?? failure })
 }
 
 function stopping(): GatewayError {

@@ -3,7 +3,17 @@ import type { Attributes, Meter } from '@opentelemetry/api'
 import { attributeNames as names, metricNames, operationNames } from './telemetry.ts'
 import type { Telemetry } from './telemetry.ts'
 
-type Metrics = Pick<Telemetry, 'recordExchange' | 'recordAttempt' | 'recordHook' | 'recordWarning' | 'exchangesOpen'>
+type Metrics = Pick<
+  Telemetry,
+  | 'recordExchange'
+  | 'recordAttempt'
+  | 'recordHook'
+  | 'recordWarning'
+  | 'recordRetry'
+  | 'recordFallback'
+  | 'recordHedge'
+  | 'exchangesOpen'
+>
 
 /** The metric half of {@link Telemetry} where nobody reads it. */
 export const noMetrics: Metrics = {
@@ -11,6 +21,9 @@ export const noMetrics: Metrics = {
   recordAttempt() {},
   recordHook() {},
   recordWarning() {},
+  recordRetry() {},
+  recordFallback() {},
+  recordHedge() {},
   exchangesOpen() {},
 }
 
@@ -68,6 +81,10 @@ export function createMetrics(meter: Meter): Metrics {
     unit: '{microdollar}',
   })
   const warnings = meter.createCounter(metricNames.warnings, { description: 'Warnings to clients', unit: '{warning}' })
+  const attempts = (name: string, description: string) => meter.createCounter(name, { description, unit: '{attempt}' })
+  const retries = attempts(metricNames.retries, 'Further attempts of a target that had failed')
+  const fallbacks = attempts(metricNames.fallbacks, 'Attempts of another target after a failure')
+  const hedges = attempts(metricNames.hedges, 'Second attempts beside one that took long')
   const open = meter.createUpDownCounter(metricNames.exchangesOpen, {
     description: 'Exchanges under way',
     unit: '{exchange}',
@@ -127,6 +144,18 @@ export function createMetrics(meter: Meter): Metrics {
 
     recordWarning(code) {
       warnings.add(1, { [names.warning]: warningCode(code, false) })
+    },
+
+    recordRetry(provider) {
+      retries.add(1, { [names.provider]: provider })
+    },
+
+    recordFallback(provider) {
+      fallbacks.add(1, { [names.provider]: provider })
+    },
+
+    recordHedge(provider, outcome) {
+      hedges.add(1, { [names.provider]: provider, [names.outcome]: outcome })
     },
 
     exchangesOpen(delta) {

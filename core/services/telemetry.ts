@@ -16,6 +16,9 @@ export const metricNames = {
   exchangesOpen: 'hadrian.exchanges.open',
   pluginDuration: 'hadrian.plugin.duration',
   warnings: 'hadrian.warnings',
+  retries: 'hadrian.retries',
+  fallbacks: 'hadrian.fallbacks',
+  hedges: 'hadrian.hedges',
 } as const
 
 /** Names of attributes of spans and metrics. */
@@ -160,6 +163,12 @@ export interface Telemetry {
   recordAttempt(measures: AttemptMeasures): void
   recordHook(plugin: string, hook: string, durationMs: number, failed: boolean): void
   recordWarning(code: string): void
+  /** An attempt of a target that has failed before has begun. */
+  recordRetry(provider: string): void
+  /** An attempt of another target than the first has begun, after a failure. */
+  recordFallback(provider: string): void
+  /** A second attempt beside one that took long has ended. `completed`: it answered first. */
+  recordHedge(provider: string, outcome: 'completed' | 'failed' | 'aborted'): void
   /** Add 1 when an exchange opens, -1 when it is settled. */
   exchangesOpen(delta: 1 | -1): void
   /** The text of `GET /metrics`; undefined unless metrics were asked for. */

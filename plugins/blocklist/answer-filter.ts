@@ -1,6 +1,5 @@
-import type { ReasoningEvent, StreamEvent, TextEvent, ToolCallEvent } from '@hadrian/core/plugin'
-import type { Matcher } from './matcher.ts'
-import { mapTexts, someText } from './strings.ts'
+import { mapTexts, someText } from '@hadrian/core/plugin'
+import type { Matcher, ReasoningEvent, StreamEvent, TextEvent, ToolCallEvent } from '@hadrian/core/plugin'
 import { filterText, TextFilter } from './text-filter.ts'
 import type { Filtered } from './text-filter.ts'
 import { TextLane } from './text-lane.ts'

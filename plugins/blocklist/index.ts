@@ -1,7 +1,6 @@
-import { definePlugin, gatewayError, stateKey } from '@hadrian/core/plugin'
+import { createMatcher, definePlugin, gatewayError, stateKey } from '@hadrian/core/plugin'
 import type { Hooks } from '@hadrian/core/plugin'
 import { AnswerFilter } from './answer-filter.ts'
-import { createMatcher } from './matcher.ts'
 import { filterText } from './text-filter.ts'
 
 const answerKey = stateKey<AnswerFilter>('blocklist.answer')

@@ -1,4 +1,4 @@
-import type { Matcher } from './matcher.ts'
+import type { Matcher } from '@hadrian/core/plugin'
 
 /** What may go out after a piece of text came in. */
 export interface Filtered {

@@ -10,7 +10,7 @@ import { createMetrics, observeEngine } from './metrics.ts'
 import { limitsOf, optionsSchema } from './options.ts'
 import { Calendar } from './periods.ts'
 import { budgetExceeded, refusalOf } from './refusals.ts'
-import { CallQuote } from './reservation.ts'
+import { CallQuote, purchaseQuote } from './reservation.ts'
 import { budgetRoutes } from './routes.ts'
 
 const holdKey = stateKey<Hold>('budget.hold')
@@ -61,7 +61,7 @@ export default definePlugin({
 
     const reserve = async (exchange: Exchange, hold: Hold, call: BillableCall): Promise<void> => {
       try {
-        await engine.reserve(hold, new CallQuote(call, catalog, quoting))
+        await engine.reserve(hold, call.purchase ? purchaseQuote(call.purchase) : new CallQuote(call, catalog, quoting))
       } catch (error) {
         if (error instanceof BudgetSpentError) metrics.refused(error.account)
         else if (error instanceof LedgerUnavailableError) metrics.unavailable()

@@ -1,5 +1,5 @@
 import { askedAnswers } from '@hadrian/core/plugin'
-import type { BillableCall, Catalog, Target } from '@hadrian/core/plugin'
+import type { BillableCall, Catalog, Purchase, Target } from '@hadrian/core/plugin'
 import type { Quote } from './engine.ts'
 
 export interface ReservationOptions {
@@ -8,6 +8,11 @@ export interface ReservationOptions {
   readonly assumedOutputTokens: number
   /** Which count of the input is reserved: one that no tokenizer exceeds, or an estimate. */
   readonly input: 'ceiling' | 'estimate'
+}
+
+/** A purchase costs what it says, or is refused. */
+export function purchaseQuote({ costMicros }: Purchase): Quote {
+  return { worstMicros: Math.min(Math.ceil(Math.max(0, costMicros)), Number.MAX_SAFE_INTEGER), fit: () => undefined }
 }
 
 /** What an answer of the completions API has at most if the request does not say it: that API's own default. */

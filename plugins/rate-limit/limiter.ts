@@ -87,8 +87,9 @@ export class Limiter {
     return undefined
   }
 
-  /** Reserves the tokens that a call may use. */
+  /** Reserves the tokens that a call may use; a purchase uses none. */
   reserve(exchange: Exchange, call: BillableCall): Promise<void> | undefined {
+    if (call.purchase) return undefined
     const demands = this.#demands('tokens', this.#subjects.of(exchange.principal).tokens, call.targets)
     if (demands.length === 0) return undefined
     const units = this.#reservation(exchange, call, demands)

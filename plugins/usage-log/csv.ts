@@ -11,11 +11,15 @@ export function csvLine(cells: readonly unknown[]): string {
   return `${cells.map(csvCell).join(',')}\r\n`
 }
 
+function isTextList(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((entry) => typeof entry === 'string')
+}
+
 function csvCell(value: unknown): string {
   if (value === null || value === undefined) return ''
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   if (value instanceof Date) return value.toISOString()
-  const plain = Array.isArray(value) ? value.join(' ') : typeof value === 'string' ? value : JSON.stringify(value)
+  const plain = isTextList(value) ? value.join(' ') : typeof value === 'string' ? value : JSON.stringify(value)
   const text = formulaStart.test(plain) ? `'${plain}` : plain
   return mustQuote.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }

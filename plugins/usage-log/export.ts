@@ -32,6 +32,7 @@ const columns = [
   'attempts',
   ...billColumns,
   'estimated',
+  'purchases',
   'finish_reason',
   'duration_ms',
   'first_event_ms',

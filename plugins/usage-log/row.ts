@@ -1,4 +1,4 @@
-import type { AttemptRecord, Exchange, JsonObject, Outcome, Usage } from '@hadrian/core/plugin'
+import type { AttemptRecord, Exchange, JsonObject, Outcome, Purchase, Usage } from '@hadrian/core/plugin'
 import { callerOf } from './caller.ts'
 import { idOf, text, whole } from './values.ts'
 
@@ -42,11 +42,21 @@ export function rowOf(exchange: Exchange, outcome: Outcome, nowMs: number): Usag
     streamed: outcome.streamed,
     attempts: attempts.length,
     ...billOf(usage),
+    purchases: purchasesOf(outcome.purchases),
     finish_reason: text(outcome.finishReason),
     duration_ms: whole(outcome.durationMs) ?? 0,
     first_event_ms: whole(outcome.firstEventMs),
     tries: attempts.map((attempt, index) => attemptOf(attempt, index + 1, Math.max(epochMs, 0))),
   }
+}
+
+function purchasesOf(purchases: readonly Purchase[]): readonly JsonObject[] | undefined {
+  if (purchases.length === 0) return undefined
+  return purchases.map(({ item, quantity = 1, costMicros }) => ({
+    item: text(item),
+    quantity: whole(quantity),
+    cost_micros: whole(costMicros),
+  }))
 }
 
 /** @param epochMs wall-clock time of the moment from which `clock.monotonicMs()` counts */

@@ -33,6 +33,7 @@ const exchange: Readonly<Record<string, string>> = {
   attempts: 'integer',
   ...bigints(billColumns),
   estimated: 'boolean',
+  purchases: 'jsonb',
   finish_reason: 'text',
   duration_ms: 'bigint',
   first_event_ms: 'bigint',
@@ -78,6 +79,10 @@ const ofAttempt: Readonly<Record<string, string>> = {
   unpriced: '(a.cost_micros is null)::integer',
   ...Object.fromEntries(billColumns.map((name) => [name, `coalesce(a.${name}, 0)`])),
 }
+/** What its purchases add to it: they belong to no attempt. */
+const ofPurchases: Readonly<Record<string, string>> = {
+  cost_micros: `(select coalesce(sum((p.value ->> 'cost_micros')::bigint), 0) from jsonb_array_elements(purchases) as p)`,
+}
 const parts = (values: Readonly<Record<string, string>>): string =>
   sumColumns.map((name) => `${values[name] ?? '0'} as ${name}`).join(', ')
 
@@ -106,7 +111,7 @@ with batch as materialized (
 ), written as (
   insert into ${exchangeTable} (${names(exchange)}) select ${names(exchange)} from batch
   on conflict (id) do nothing
-  returning id, started_at, caller_id, provider, model, outcome, estimated, duration_ms, first_event_ms
+  returning id, started_at, caller_id, provider, model, outcome, estimated, duration_ms, first_event_ms, purchases
 ), callers as (
   insert into ${callerTable} as c (id, named_at, ${names(caller)})
   select distinct on (b.caller_id) b.caller_id, b.started_at, ${names(caller, 'b.')}
@@ -127,6 +132,9 @@ with batch as materialized (
   select w.started_at, w.caller_id, a.provider, a.model, ${parts(ofAttempt)}, null
   from tried a join written w on w.id = a.exchange_id
   where num_nonnulls(a.input_tokens, a.output_tokens, a.cost_micros) > 0
+  union all
+  select started_at, caller_id, coalesce(provider, ''), coalesce(model, ''), ${parts(ofPurchases)}, null
+  from written where purchases is not null
 ), hours as (${rollup(hourTable, 'hour')}
 ), days as (${rollup(dayTable, 'day')}
 )

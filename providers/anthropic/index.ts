@@ -5,6 +5,7 @@ import { encode, type EncodeOptions } from './encode.ts'
 import { decodeError } from './errors.ts'
 import { modelsRequest } from './models.ts'
 import { withRemoteMedia } from './remote-media.ts'
+import { searchesWeb } from './web-search.ts'
 
 export default defineProvider({
   name: 'anthropic',
@@ -84,6 +85,7 @@ export default defineProvider({
         jsonSchema: true,
         reasoning: true,
         input: ['image', 'file'],
+        webSearch: (_request, target) => searchesWeb(target),
       },
       baseUrl: options.base_url.replace(/\/+$/, ''),
       prepare: (request, _target, signal) => withRemoteMedia(request, fetch, signal),

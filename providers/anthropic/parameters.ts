@@ -26,6 +26,7 @@ const silentExtras = new Set([
   'session_id',
   'stream_options',
   'trace',
+  'transforms',
   'usage',
 ])
 

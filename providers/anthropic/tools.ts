@@ -3,6 +3,7 @@ import type { GenerateRequest, Tool, ToolChoice } from '@hadrian/core/provider'
 import type { LossList } from './loss-list.ts'
 import { closedSchema } from './output-schema.ts'
 import type { ModelTraits } from './traits.ts'
+import { searchTool } from './web-search.ts'
 import { type Block, isObject, messagesDialect } from './wire.ts'
 
 /** The tool fields of the body. */
@@ -26,6 +27,11 @@ export function encodeTools(
   const tools = allowed(visible, choice, losses)
     .map((tool) => encodeTool(tool, traits, losses))
     .filter((tool) => tool !== undefined)
+  const search = searchTool(request, losses)
+  if (search && tools.length === 0 && called.size === 0) return { tools: [search] }
+  if (search && choice !== undefined && choice !== 'auto')
+    losses.adjusted('plugins', `the web is not searched in a turn with this tool_choice`)
+  if (search) tools.push(search)
   if (tools.length === 0) {
     if (choice !== undefined && choice !== 'auto' && choice !== 'none') {
       losses.unsupported('toolChoice', 'there are no tools to choose from')

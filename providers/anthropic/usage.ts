@@ -19,6 +19,8 @@ export function decodeUsage(native: JsonObject): Usage {
   const cacheWrite1hTokens = isObject(written) ? count(written['ephemeral_1h_input_tokens']) : 0
   const details = native['output_tokens_details']
   const reasoningTokens = isObject(details) ? count(details['thinking_tokens']) : 0
+  const tools = native['server_tool_use']
+  const webSearches = isObject(tools) ? count(tools['web_search_requests']) : 0
   return {
     inputTokens: count(native['input_tokens']) + cachedInputTokens + cacheWriteTokens,
     outputTokens: count(native['output_tokens']),
@@ -26,6 +28,7 @@ export function decodeUsage(native: JsonObject): Usage {
     cacheWriteTokens,
     ...(cacheWrite1hTokens > 0 && { cacheWrite1hTokens }),
     ...(reasoningTokens > 0 && { reasoningTokens }),
+    ...(webSearches > 0 && { webSearches }),
     native,
   }
 }

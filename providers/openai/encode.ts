@@ -7,6 +7,7 @@ import { maxTokensField } from './quirks.ts'
 import type { Quirks } from './quirks.ts'
 import { encodeReasoning } from './reasoning.ts'
 import { encodeTools } from './tools.ts'
+import { encodeSearchOptions } from './web-search.ts'
 
 /** Canonical fields that are one value on the wire, in every dialect. */
 const plainFields = [
@@ -118,6 +119,7 @@ export function encodeChat(
     model: target.model,
     messages: encodeMessages(request.messages, wire),
     ...encodeTools(request, words.includes('functions'), wire),
+    ...encodeSearchOptions(request, wire.losses),
     ...encodeResponseFormat(request.responseFormat, wire),
     ...encodeReasoning(request, target, words, wire),
     ...encodeLimit(request, target, words, quirks),

@@ -3,10 +3,10 @@ import type { Losses } from './losses.ts'
 import type { Quirks } from './quirks.ts'
 
 /** Hints, or fields that the gateway serves itself: leaving them out is no loss. */
-const ownFields = ['include_reasoning', 'cache_control', 'route', 'usage'] as const
+const ownFields = ['include_reasoning', 'cache_control', 'route', 'transforms', 'session_id', 'usage'] as const
 
 /** Fields without a canonical name beyond OpenAI's API, which go out only where the upstream takes them. */
-export const extensionFields: readonly string[] = ['top_a', 'repetition_penalty', 'transforms', ...ownFields]
+export const extensionFields: readonly string[] = ['top_a', 'repetition_penalty', ...ownFields]
 
 /**
  * Fields of one API that ask for nothing the other could do or leave undone: the gateway answers in the client's own

@@ -13,6 +13,7 @@ import { quirksOf } from './quirks.ts'
 import type { Quirks } from './quirks.ts'
 import { decodeResponses, responsesDecoder } from './responses-decode.ts'
 import { encodeResponses } from './responses-encode.ts'
+import { searchesWeb } from './web-search.ts'
 
 function operationsOf({ paths }: Quirks): readonly Operation[] {
   const generates = paths.chat !== undefined || paths.responses !== undefined
@@ -76,6 +77,7 @@ export default defineProvider({
         // The Responses API makes one answer per call.
         choices: settings.choices && (quirks.paths.chat !== undefined || quirks.paths.responses === undefined),
         input: ['image', 'audio', 'file'],
+        webSearch: (request, target) => searchesWeb(wireDialect(request, quirks), target, quirks),
       },
       encode(request, target) {
         const dialect = wireDialect(request, quirks)

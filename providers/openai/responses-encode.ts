@@ -14,6 +14,7 @@ import { Losses } from './losses.ts'
 import { isReasoningModel } from './quirks.ts'
 import type { Quirks } from './quirks.ts'
 import { encodeItems, instructionsText } from './responses-items.ts'
+import { searchTools } from './web-search.ts'
 
 /** Fields that Chat Completions and Responses both have under one name without a canonical field. */
 const sharedFields: ReadonlySet<string> = new Set(['prompt_cache_retention', 'prompt_cache_options', 'moderation'])
@@ -166,9 +167,11 @@ function encodeReasoning(
 /** `tools` and what goes with them. A client of another API that wants none called sends none. */
 function encodeToolFields(request: GenerateRequest, same: boolean, losses: Losses): JsonObject {
   const { tools, toolChoice, parallelToolCalls } = request
-  if (!same && toolChoice === 'none') return {}
+  const search = searchTools(request, losses)
+  if (!same && toolChoice === 'none') return search.length > 0 ? { tools: search } : {}
+  const encoded = tools && encodeTools(tools, same, losses)
   return {
-    tools: tools && encodeTools(tools, same, losses),
+    tools: search.length > 0 ? [...(encoded ?? []), ...search] : encoded,
     tool_choice: toolChoice === undefined ? undefined : encodeToolChoice(toolChoice, same, losses),
     parallel_tool_calls: parallelToolCalls,
   }

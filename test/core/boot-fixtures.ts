@@ -2,18 +2,24 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { defaultPlugins } from '../../core/boot/selection.ts'
+import { defaultPlugins, onRequestPlugins } from '../../core/boot/selection.ts'
 import type { Clock, Logger } from '../../core/contract/plugin.ts'
 import { StartupError } from '../../core/services/problems.ts'
 import type { Problem } from '../../core/services/problems.ts'
 
+/** Plugins that are on without being named, but for the one on request that the tests look at. */
+export const unwantedPlugins: readonly string[] = [
+  ...defaultPlugins,
+  ...onRequestPlugins.filter((name) => name !== 'response-healing'),
+]
+
 /** The section `plugins` of a config that has none of the default plugins on. */
 export const withoutDefaults: Readonly<Record<string, { readonly enabled: false }>> = Object.fromEntries(
-  defaultPlugins.map((name) => [name, { enabled: false }]),
+  unwantedPlugins.map((name) => [name, { enabled: false }]),
 )
 
 /** The same as TOML. */
-export const withoutDefaultsToml = defaultPlugins.map((name) => `[plugins.${name}]\nenabled = false\n`).join('')
+export const withoutDefaultsToml = unwantedPlugins.map((name) => `[plugins.${name}]\nenabled = false\n`).join('')
 
 /** A directory of its own for one test, with these files in it. */
 export function directoryWith(context: TestContext, files: Readonly<Record<string, string | object>>): string {
@@ -55,7 +61,7 @@ export function workspaceFiles(extra: Readonly<Record<string, string | object>> 
     'package.json': { name: 'workspace', workspaces: ['core', 'plugins/*', 'providers/*'] },
     'core/package.json': { name: '@hadrian/core', type: 'module', exports: { './plugin': './plugin.js' } },
     'core/plugin.js': 'export const definePlugin = (definition) => definition',
-    ...Object.fromEntries(defaultPlugins.flatMap((name) => Object.entries(plugin(name)))),
+    ...Object.fromEntries(unwantedPlugins.flatMap((name) => Object.entries(plugin(name)))),
     ...plugin(
       'response-healing',
       `export default { name: 'response-healing', api: 1, options: { type: 'object' },

@@ -5,8 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { controlSocketPath } from '../../core/boot/control-socket.ts'
-import { defaultPlugins } from '../../core/boot/selection.ts'
-import { directoryWith, packageFiles, withoutDefaultsToml } from './boot-fixtures.ts'
+import { directoryWith, packageFiles, unwantedPlugins, withoutDefaultsToml } from './boot-fixtures.ts'
 import { runCommand, runNode, runShell, startCommand } from './cli-process.ts'
 import type { Running } from './cli-process.ts'
 
@@ -151,7 +150,7 @@ test('check, plan, plugins and config look without opening or making anything', 
   assert.equal(
     plan.stdout,
     `HOOK          #  PLUGIN    WHY
-authenticate  1  keyring   config[${defaultPlugins.length + 1}]
+authenticate  1  keyring   config[${unwantedPlugins.length + 1}]
 dispatch      1  (kernel)  calls providers
 `,
   )

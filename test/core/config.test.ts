@@ -5,11 +5,11 @@ import type { TestContext } from 'node:test'
 import * as fc from 'fast-check'
 import { loadConfig } from '../../core/boot/config.ts'
 import type { LoadedConfig } from '../../core/boot/config.ts'
-import { defaultPlugins } from '../../core/boot/selection.ts'
+import { defaultPlugins, onRequestPlugins } from '../../core/boot/selection.ts'
 import { effectiveConfig, effectiveTree, formatEffectiveConfig } from '../../core/boot/effective-config.ts'
 import { interpolate } from '../../core/boot/interpolation.ts'
 import { StartupError } from '../../core/services/problems.ts'
-import { directoryWith, lines, packageFiles, problemsOf, workspaceFiles } from './boot-fixtures.ts'
+import { directoryWith, lines, packageFiles, problemsOf, unwantedPlugins, workspaceFiles } from './boot-fixtures.ts'
 
 type Environment = Record<string, string | undefined>
 
@@ -23,7 +23,7 @@ const nameOf = ({ plugins }: LoadedConfig): string[] => plugins.map(({ definitio
 test('without a file there are the default plugins and the providers of the environment', async (context) => {
   const loaded = await load(context, undefined, { GROQ_API_KEY: 'secret', PATH: '/bin' })
   assert.equal(loaded.file, undefined)
-  assert.deepEqual(nameOf(loaded), [...defaultPlugins, 'response-healing'])
+  assert.deepEqual(nameOf(loaded), [...defaultPlugins, ...onRequestPlugins])
   assert.deepEqual(
     loaded.providers.map(({ instance, definition, options }) => [instance, definition.name, options]),
     [
@@ -60,7 +60,7 @@ test('plugins come in default order, then in the order of the file, and can be s
   assert.deepEqual(
     loaded.plugins.map(({ definition, origin }) => [definition.name, origin]),
     [
-      ...defaultPlugins.filter((name) => name !== 'router').map((name) => [name, 'default']),
+      ...unwantedPlugins.filter((name) => name !== 'router').map((name) => [name, 'default']),
       ['limiter', 'config[0]'],
       ['response-healing', 'config[1]'],
     ],

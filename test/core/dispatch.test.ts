@@ -348,7 +348,7 @@ describe('retry and fallback', () => {
     assert.deepEqual(modelsOf(gateway), ['one'])
   })
 
-  it('try the last target again, after a pause, until retries are used up', async () => {
+  it('go round to the first target again, after a pause, until retries are used up', async () => {
     await using gateway = await harness({
       provider: scripted({ one: [again], two: [again, again, 'fine'] }),
       config: { routing: { default_provider: 'fake', retries_per_target: 2, max_attempts: 9 } },
@@ -357,7 +357,7 @@ describe('retry and fallback', () => {
     await turn()
     assert.deepEqual(modelsOf(gateway), ['one', 'two'], 'there was no pause')
     assert.equal((await passing(gateway.clock, answer, 50)).status, 200)
-    assert.deepEqual(modelsOf(gateway), ['one', 'two', 'two', 'two'])
+    assert.deepEqual(modelsOf(gateway), ['one', 'two', 'one', 'two', 'one', 'two'])
     assert.equal(gateway.clock.pending, 0)
   })
 

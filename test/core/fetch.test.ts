@@ -255,6 +255,59 @@ describe('safe fetch exceptions', () => {
   })
 })
 
+describe('safe fetch of the operator’s own services', () => {
+  /** The call fails with this status, without naming an address or the key. */
+  async function fails(call: Promise<unknown>, status: number, message: RegExp): Promise<void> {
+    await assert.rejects(call, (error) => {
+      assert.ok(isGatewayError(error), String(error))
+      assert.equal(error.status, status)
+      assert.match(error.message, message)
+      assert.doesNotMatch(JSON.stringify([error.message, error.details]), /secret|\d+\.\d+\.\d+\.\d+/)
+      return true
+    })
+  }
+  const trusted: FetchOptions = { trusted: true, headers: { authorization: 'secret' } }
+
+  it('takes any address, literal or resolved', async () => {
+    const safeFetch = createSafeFetch({ clock: systemClock, resolve: answers([closed]) })
+    assert.equal((await safeFetch(at('/', closed), trusted)).status, 200)
+    assert.equal((await safeFetch(at('/', 'searxng.internal'), trusted)).status, 200)
+    assert.equal(forbidden.connections, 2)
+    await assert.rejects(safeFetch(at('/', closed)), { status: 400 })
+    assert.equal(forbidden.connections, 2)
+  })
+
+  it('follows redirects within the origin, and nowhere else', async () => {
+    allowed.listener = (request, response) => {
+      if (request.url === '/') response.writeHead(302, { location: '/next' }).end()
+      else response.end(request.headers.authorization)
+    }
+    const safeFetch = createSafeFetch({ clock: systemClock, resolve: noDns })
+    assert.equal(Buffer.from((await safeFetch(at('/'), trusted)).body).toString(), 'secret')
+    for (const elsewhere of [at('/next', closed), 'https://127.0.0.2/', 'http://127.0.0.2:1/', at('/', 'localhost')]) {
+      allowed.listener = (_request, response) => response.writeHead(302, { location: elsewhere }).end()
+      await fails(safeFetch(at('/'), trusted), 502, /another host/)
+    }
+    assert.equal(forbidden.connections, 0)
+  })
+
+  it('blames the service for what goes wrong', async () => {
+    const safeFetch = createSafeFetch({ clock: systemClock, resolve: noDns })
+    await fails(safeFetch('http://127.0.0.3:1/?key=secret', trusted), 502, /could not be fetched/)
+    await fails(safeFetch(at('/'), { ...trusted, limitBytes: 1 }), 502, /more than 1 bytes/)
+    let fire: (() => void) | undefined
+    const clock: Clock = {
+      ...systemClock,
+      after: (_delayMs, callback) => {
+        fire = callback
+        return () => undefined
+      },
+    }
+    allowed.listener = () => fire!()
+    await fails(createSafeFetch({ clock, resolve: noDns })(at('/'), trusted), 504, /did not answer/)
+  })
+})
+
 describe('safe fetch refuses requests', () => {
   for (const url of [
     '',

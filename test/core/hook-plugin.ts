@@ -11,7 +11,7 @@ export function hookPlugin(
   hooks: Hooks<never>,
   rest: Partial<Omit<PluginDefinition, 'name' | 'setup'>> = {},
 ): PluginDefinition {
-  return { name, api: 1, options: noOptions, ...rest, setup: () => hooks as Hooks }
+  return { name, api: 1, options: noOptions, ...rest, setup: () => hooks }
 }
 
 /** A promise, and what settles it. */

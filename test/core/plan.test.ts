@@ -65,20 +65,27 @@ describe('hadrian plan', () => {
   it('of the default config', async (context) => {
     const directory = directoryWith(context, { 'hadrian.toml': '' })
     assert.equal((await print(`${directory}/hadrian.toml`)).printed, `\
-HOOK          #  PLUGIN            WHY
-authenticate  1  auth              after identity
-admit         1  rate-limit        default
-              2  budget            default
-route         1  router            default
-dispatch      1  (kernel)          calls providers
-reserve       1  rate-limit        default
-              2  budget            default
-              3  pricing           default
-stream        1  response-healing  default; reverse order; holds the stream back; on request as "response-healing"
-settle        1  usage-log         default; reverse order
-              2  pricing           default; reverse order
-              3  budget            default; reverse order
-              4  rate-limit        default; reverse order`) // prettier-ignore
+HOOK          #  PLUGIN               WHY
+authenticate  1  auth                 after identity
+admit         1  rate-limit           default
+              2  budget               default
+route         1  router               default
+transform     1  file-parser          before context-compression; on request as "file-parser"
+              2  context-compression  after file-parser; on request as "context-compression"
+dispatch      1  file-parser          before context-compression; on request as "file-parser"
+              2  (kernel)             calls providers
+reserve       1  rate-limit           default
+              2  budget               default
+              3  pricing              default
+attempt       1  target-health        default
+              2  context-compression  after file-parser; on request as "context-compression"
+event         1  file-parser          before context-compression; reverse order; on request as "file-parser"
+stream        1  response-healing     default; reverse order; holds the stream back; on request as "response-healing"
+settle        1  usage-log            default; reverse order
+              2  router               default; reverse order
+              3  pricing              default; reverse order
+              4  budget               default; reverse order
+              5  rate-limit           default; reverse order`) // prettier-ignore
   })
 
   it('of a richer one', async (context) => {
@@ -97,21 +104,28 @@ enabled = false
     })
     const { printed, said } = await print(`${directory}/hadrian.toml`)
     assert.equal(printed, `\
-HOOK          #  PLUGIN            WHY
-authenticate  1  auth              after identity
-admit         1  rate-limit        default
-              2  budget            default
-route         1  router            default
-transform     1  blocklist         before router
-dispatch      1  (kernel)          calls providers
-reserve       1  rate-limit        default
-              2  budget            default
-              3  pricing           default
-event         1  blocklist         before router; reverse order; guards output, so after the others
-stream        1  response-healing  after blocklist; reverse order; holds the stream back; always
-settle        1  pricing           default; reverse order
-              2  budget            default; reverse order
-              3  rate-limit        default; reverse order`) // prettier-ignore
+HOOK          #  PLUGIN               WHY
+authenticate  1  auth                 after identity
+admit         1  rate-limit           default
+              2  budget               default
+route         1  router               default
+transform     1  blocklist            before router; guards input, so before the others, and after them again
+              2  file-parser          before blocklist, before context-compression; on request as "file-parser"
+              3  context-compression  after file-parser; on request as "context-compression"
+dispatch      1  file-parser          before blocklist, before context-compression; on request as "file-parser"
+              2  (kernel)             calls providers
+reserve       1  rate-limit           default
+              2  budget               default
+              3  pricing              default
+attempt       1  target-health        default
+              2  context-compression  after file-parser; on request as "context-compression"
+event         1  file-parser          before blocklist, before context-compression; reverse order; on request as "file-parser"
+              2  blocklist            before router; reverse order; guards output, so after the others
+stream        1  response-healing     after blocklist; reverse order; holds the stream back; always
+settle        1  router               default; reverse order
+              2  pricing              default; reverse order
+              3  budget               default; reverse order
+              4  rate-limit           default; reverse order`) // prettier-ignore
     assert.match(said, /plugin "blocklist" wants to run before "no-such-plugin", which no installed package is called/)
   })
 })

@@ -251,6 +251,9 @@ void test('the text for Prometheus has durations in seconds, tokens by type and 
   telemetry.recordAttempt({ ...attempt, outcome: 'failed', errorCode: 'provider_timeout', durationMs: 10 })
   telemetry.recordHook('auth', 'authenticate', 2, true)
   telemetry.recordWarning('dropped_part')
+  telemetry.recordRetry('eu')
+  telemetry.recordFallback('us')
+  telemetry.recordHedge('us', 'completed')
   telemetry.recordExchange({
     operation: 'generate',
     dialect: 'responses',
@@ -276,6 +279,9 @@ void test('the text for Prometheus has durations in seconds, tokens by type and 
     'hadrian_exchanges_open 1',
     'hadrian_plugin_duration_sum{hadrian_plugin="auth",hadrian_hook="authenticate",hadrian_outcome="failed"} 0.002',
     'hadrian_warnings_total{hadrian_warning="dropped_part"} 1',
+    'hadrian_retries_total{hadrian_provider="eu"} 1',
+    'hadrian_fallbacks_total{hadrian_provider="us"} 1',
+    'hadrian_hedges_total{hadrian_provider="us",hadrian_outcome="completed"} 1',
     'hadrian_exchange_duration_count{gen_ai_operation_name="chat",hadrian_dialect="responses",hadrian_outcome="refused",http_response_status_code="429",hadrian_streamed="false",error_type="rate_limit_exceeded"} 1',
   ]) {
     assert.ok(lines.has(line), `${line}\n${[...lines].join('\n')}`)

@@ -115,6 +115,13 @@ describe('the texts of a request', () => {
         assert.ok(JSON.stringify(after).includes('***'))
       })
 
+  it('have where a plugin lets the upstream search', () => {
+    const webSearch = { includeDomains: ['a.example'], userLocation: { type: 'approximate', city: secret } }
+    const { request, writes } = replaced(requestOf({ webSearch }), censor)
+    assert.equal(writes, 1)
+    assert.deepEqual(request.webSearch, { ...webSearch, userLocation: { type: 'approximate', city: '***' } })
+  })
+
   it('leave out what steers and identifies', () => {
     const request = dialects.chat.decode({
       model: 'the-model',

@@ -175,6 +175,22 @@ describe('a limit on an upstream', { timeout: 20_000 }, () => {
     checkTimeout(chunks(await reader.rest()).at(-1)!['error'] as Json, 'total', limits.total_ms)
   })
 
+  it('total, before the first byte: another target answers', async () => {
+    const slow = new FakeClock()
+    await using other = await startGateway({
+      config: { timeouts: { first_byte_ms: 9_000, total_ms: 500 } },
+      overrides: { clock: slow },
+    })
+    other.upstream.answer({ body: [], silent: true })
+    const response = other.post('/v1/chat/completions', { model: 'native/m', models: ['chat-only/m'], ...hello })
+    await other.upstream.received(1)
+    await slow.advance(500)
+    const answer = await response
+    assert.equal(answer.status, 200)
+    assert.equal(answer.headers.get('x-provider'), 'chat-only')
+    assert.equal((await other.ended(1))[0]!.attempts[0]!.error?.details?.['timeout'], 'total')
+  })
+
   it('connect: nobody accepts', async () => {
     await using deaf = await deafServer()
     await using other = await startGateway({

@@ -4,8 +4,8 @@ import { answerOf, isGatewayError } from '@hadrian/core/plugin'
 import type { Exchange, GatewayError, JsonObject, OptionsOf, StateKey, StreamEvent } from '@hadrian/core/plugin'
 import * as fc from 'fast-check'
 import blocklist from '../../plugins/blocklist/index.ts'
-import { createMatcher } from '../../plugins/blocklist/matcher.ts'
-import type { MatcherOptions } from '../../plugins/blocklist/matcher.ts'
+import { createMatcher } from '../../core/contract/plugin.ts'
+import type { MatcherOptions } from '../../core/contract/plugin.ts'
 import { TextFilter, filterText } from '../../plugins/blocklist/text-filter.ts'
 
 type Options = OptionsOf<typeof blocklist.options>

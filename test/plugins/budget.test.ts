@@ -390,7 +390,7 @@ describe('the admin API of budgets', () => {
     const definition: PluginDefinition = {
       ...(budget as PluginDefinition),
       async setup(services) {
-        hooks.push((await (budget as PluginDefinition).setup(services)) as Hooks)
+        hooks.push(await (budget as PluginDefinition).setup(services))
         return hooks[0]!
       },
     }

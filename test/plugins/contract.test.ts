@@ -4,7 +4,8 @@ import { pluginSuite } from '@hadrian/core/testing'
 import blocklist from '@hadrian/plugin-blocklist'
 import responseHealing from '@hadrian/plugin-response-healing'
 import router from '@hadrian/plugin-router'
+import { fixedHealth } from './fixed-health.ts'
 
 pluginSuite(blocklist, { options: { words: ['falcon'], action: 'redact' } })
 pluginSuite(responseHealing)
-pluginSuite(router, { options: { prefer: ['fake'] } })
+pluginSuite(router, { options: { prefer: ['fake'] }, plugins: [fixedHealth()] })

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { definePlugin, gatewayError } from '@hadrian/core/plugin'
-import type { Hooks, PluginDefinition } from '@hadrian/core/plugin'
+import type { GenerateRequest, Hooks, PluginDefinition } from '@hadrian/core/plugin'
 import { fakeProvider, harness, textEvents } from '@hadrian/core/testing'
 import { StartupError, describeProblem } from '../../core/index.ts'
 import blocklist from '../../plugins/blocklist/index.ts'
@@ -81,6 +81,96 @@ describe('a guardrail', () => {
     assert.equal((await gateway.send()).status, 400)
     assert.equal((await gateway.send({ plugins: [{ id: 'guard' }] })).status, 400)
     assert.equal((await gateway.send({ plugins: [{ id: 'guard', enabled: false }] })).status, 200)
+  })
+})
+
+/** Puts this in front of the prompt, whenever its hook comes. */
+function adding(hooks: (add: (request: GenerateRequest) => GenerateRequest) => Hooks): PluginDefinition {
+  const message = { role: 'system', content: [{ type: 'text', text: 'Look at the falcon.' }] } as const
+  return definePlugin({
+    name: 'adder',
+    api: 1,
+    options: noOptions,
+    order: { after: ['blocklist'] },
+    setup: () => hooks((request) => ({ ...request, messages: [message, ...request.messages] })),
+  })
+}
+
+describe('a guardrail of prompts sees what others put in after it', () => {
+  const transforming = adding((add) => ({ transform: (exchange) => exchange.edit(add) }))
+  const turning = adding((add) => ({
+    dispatch: async (exchange, next) => {
+      await next()
+      // Side by side, as a plugin may that asks several models.
+      const [reply] = await Promise.all([next(add(exchange.request)), next(add(exchange.request))])
+      return reply
+    },
+  }))
+
+  for (const [how, plugin, calls] of [
+    ['in transform', transforming, 0],
+    ['in a further turn', turning, 1],
+  ] as const)
+    for (const dialect of ['chat', 'responses'] as const) {
+      it(`${how}, and refuses it: ${dialect}`, async () => {
+        await using gateway = await harness({ plugins: [[blocklist, { words: ['falcon'] }], plugin] })
+        const { status, body } = await gateway.send({}, { dialect })
+        assert.equal(status, 400)
+        assert.equal((body['error'] as { code: string }).code, 'content_blocked')
+        assert.equal(gateway.provider.calls.length, calls)
+      })
+
+      it(`${how}, and redacts it: ${dialect}`, async () => {
+        await using gateway = await harness({
+          plugins: [[blocklist, { words: ['falcon'], action: 'redact' }], plugin],
+        })
+        assert.equal((await gateway.send({}, { dialect })).status, 200)
+        const last = JSON.stringify(gateway.provider.calls.at(-1)?.request.messages)
+        assert.match(last, /Look at the \[redacted\]\./)
+      })
+    }
+
+  it('and what clients sent before others do anything with it', async () => {
+    let searched = 0
+    const searching = definePlugin({
+      name: 'searching',
+      api: 1,
+      options: noOptions,
+      order: { before: ['blocklist'] },
+      setup: () => ({ transform: () => void searched++ }),
+    })
+    await using gateway = await harness({ plugins: [searching, [blocklist, { words: ['falcon'] }]] })
+    assert.equal((await gateway.send({ messages: [{ role: 'user', content: 'A falcon?' }] })).status, 400)
+    assert.equal(searched, 0)
+    assert.equal((await gateway.send()).status, 200)
+    assert.equal(searched, 1)
+  })
+
+  it('and leaves the request of the exchange as it was', async () => {
+    let after: GenerateRequest | undefined
+    const watching = adding((add) => ({
+      async dispatch(exchange, next) {
+        const before = exchange.request
+        const reply = await next(add(before))
+        after = exchange.request
+        assert.equal(after, before)
+        return reply
+      },
+    }))
+    await using gateway = await harness({ plugins: [[blocklist, { words: ['falcon'], action: 'redact' }], watching] })
+    assert.equal((await gateway.send()).status, 200)
+    assert.ok(after)
+  })
+
+  it('and is not asked again for what it has seen', async () => {
+    let asked = 0
+    const counting = guardrail({ transform: () => void asked++, event: () => undefined }, { name: 'blocklist' })
+    await using gateway = await harness({ plugins: [counting] })
+    await gateway.send()
+    assert.equal(asked, 1)
+    await using edited = await harness({ plugins: [counting, transforming] })
+    await edited.send()
+    assert.equal(asked, 3)
   })
 })
 

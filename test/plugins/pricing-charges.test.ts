@@ -440,10 +440,11 @@ describe('the catalog', () => {
     const routes = kernelRoutes({ catalog, version: '1' } as KernelRouteOptions)
     const list = routes.find(({ path }) => path === '/api/v1/models')!
     const reply = await list.handle({ principal: { id: 'x' } } as RouteCall, undefined)
-    const { data } = reply.body as { data: { id: string; pricing?: JsonObject }[] }
+    const { data } = JSON.parse(reply.body as string) as { data: { id: string; pricing?: JsonObject }[] }
     const priced = new Map(data.map(({ id, pricing: prices }) => [id, prices]))
-    assert.deepEqual(priced.get('fake/fake-model'), { input_per_million: 3, output_per_million: 4 })
-    assert.deepEqual(priced.get('fake/mine'), full)
+    const perToken = { prompt: '0.000003', completion: '0.000004' }
+    assert.deepEqual(priced.get('fake/fake-model'), { input_per_million: 3, output_per_million: 4, ...perToken })
+    assert.deepEqual({ ...priced.get('fake/mine'), ...full }, priced.get('fake/mine'))
     const known = calcPrice({ input_tokens: 1, output_tokens: 1 }, 'gpt-4o', { providerId: 'openai' })
     assert.equal(priced.get('fake/gpt-4o')?.['input_per_million'], known?.model_price['input_mtok'])
     assert.equal(priced.get('other/fake-model'), undefined)

@@ -48,13 +48,12 @@ const catalog = createCatalog({
       name: 'fake/configured',
       aliases: [],
       targets: [],
-      info: { id: 'fake/configured', prices: { input: 1, output: 1 } },
+      info: { prices: { input: 1, output: 1 } },
     },
   ],
   providers: new Map([['fake', { name: 'fake', type: 'fake' }]]),
   defaultProvider: undefined,
   lists: { known: () => [], list: () => Promise.resolve([]) },
-  logger,
 })
 
 async function start(database: OpenedDatabase, options: JsonObject = {}): Promise<PluginInstance> {

@@ -52,6 +52,7 @@ export function settle(instance: Pick<PluginInstance, 'hooks' | 'clock'>, ended:
     status: 'completed',
     httpStatus: 200,
     usage,
+    purchases: [],
     target,
     attempts: [attempt()],
     finishReason: 'stop',

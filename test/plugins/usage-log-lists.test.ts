@@ -6,7 +6,7 @@ import { csvLine } from '../../plugins/usage-log/csv.ts'
 import { listExchanges } from '../../plugins/usage-log/exchanges.ts'
 import { logFilters, readFilters } from '../../plugins/usage-log/filters.ts'
 import type { PluginInstance } from './plugin-instance.ts'
-import { away, rows, settle, target, UsageTests } from './usage-instance.ts'
+import { attempt, away, rows, settle, target, usage, UsageTests } from './usage-instance.ts'
 
 const tests = new UsageTests()
 const logs = '/admin/v1/usage/logs'
@@ -180,6 +180,55 @@ for (const kind of ['embedded', 'PostgreSQL'] as const)
       assert.equal(line?.[header!.indexOf('cost_micros')], '1234')
       assert.deepEqual(new Date(line?.[header!.indexOf('started_at')] ?? ''), all[0]?.['started_at'])
     })
+  })
+
+for (const kind of ['embedded', 'PostgreSQL'] as const)
+  it(`usage-log: purchases are shown in logs and CSV, and counted in sums (${kind})`, async () => {
+    const instance = await tests.start(kind === 'embedded' ? await tests.embedded() : await tests.connect())
+    const model = `buyer-${kind}`
+    const buyer = { ...target, model }
+    const attempts = [attempt({ target: buyer })]
+    const purchases = [
+      { item: 'web_search', quantity: 3, costMicros: 15_000 },
+      { item: 'document_pages', costMicros: 2_000 },
+    ]
+    const bought = { ...usage, costMicros: 1234 + 17_000 }
+    const id = settle(instance, { outcome: { target: buyer, attempts, purchases, usage: bought } })
+    // What was bought for an answer that never came belongs to the target that was tried, or to none.
+    settle(instance, {
+      outcome: {
+        status: 'failed',
+        target: undefined,
+        attempts: [{ ...attempts[0]!, outcome: 'failed', usage: undefined }] as never,
+        purchases: purchases.slice(1),
+        usage: { inputTokens: 0, outputTokens: 0, costMicros: 2_000 },
+      } as never,
+    })
+    settle(instance, { outcome: { target: buyer, attempts } })
+    await instance.clock.advance(1_000)
+    await instance.hooks.stop?.()
+
+    const shown = [
+      { item: 'web_search', quantity: 3, cost_micros: 15_000 },
+      { item: 'document_pages', quantity: 1, cost_micros: 2_000 },
+    ]
+    const { body } = await instance.route('GET', `${logs}/:id`, { params: { id } })
+    assert.deepEqual(body['purchases'], shown)
+    assert.equal(body['cost_micros'], 18_234)
+    const all = await list(instance, { model })
+    assert.deepEqual(
+      all.map((each) => each['purchases']).filter((each) => each === null),
+      [null],
+    )
+    const [header, ...lines] = parseCsv(await download(instance, { model }))
+    const cells = new Map(lines.map((line) => [line[0], line[header!.indexOf('purchases')]]))
+    assert.deepEqual(JSON.parse(cells.get(id)!), shown)
+    assert.equal([...cells.values()].filter((cell) => cell === '').length, 1)
+    const sum = (await instance.route('GET', '/admin/v1/usage', { query: { model } })).body
+    assert.deepEqual(
+      [sum['request_count'], sum['call_count'], sum['unpriced_call_count'], sum['cost_micros']],
+      [3, 2, 0, 18_234 + 2_000 + 1_234],
+    )
   })
 
 describe('usage-log: pages', () => {

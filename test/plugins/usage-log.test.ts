@@ -88,6 +88,7 @@ describe('usage-log: rows', () => {
         plugins: ['web'],
         streamed: true,
         ...bill,
+        purchases: null,
         finish_reason: 'stop',
         duration_ms: 42,
         first_event_ms: 5,

@@ -166,6 +166,7 @@ describe('anthropic decoder', () => {
       outputTokens: 50,
       cachedInputTokens: 200,
       cacheWriteTokens: 30,
+      webSearches: 1,
       native: {
         input_tokens: 10,
         cache_read_input_tokens: 200,

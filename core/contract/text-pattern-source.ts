@@ -1,4 +1,4 @@
-import type { Pattern } from './pattern.ts'
+import type { Pattern } from './text-pattern.ts'
 
 /**
  * Reads a regular expression into a tree. Only what is bounded and needs no memory of other text is taken: no `*`, `+`

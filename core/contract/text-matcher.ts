@@ -1,8 +1,8 @@
-import { parsePattern } from './parse.ts'
-import { beginningOf, boundsOf, sourceOf, wordsPattern } from './pattern.ts'
-import type { Pattern } from './pattern.ts'
+import { parsePattern } from './text-pattern-source.ts'
+import { beginningOf, boundsOf, sourceOf, wordsPattern } from './text-pattern.ts'
+import type { Pattern } from './text-pattern.ts'
 
-/** What is searched for, compiled once. */
+/** What is searched for, compiled once by {@link createMatcher}. Set `lastIndex` before each use of an expression. */
 export interface Matcher {
   /** Sticky to nothing: searches from `lastIndex`. */
   readonly match: RegExp
@@ -15,9 +15,13 @@ export interface Matcher {
   readonly window: number
 }
 
+/** What {@link createMatcher} looks for, in the spelling of plugin options. */
 export interface MatcherOptions {
+  /** Texts as they stand, of at most 1,000 characters. */
   readonly words: readonly string[]
+  /** Regular expressions in Unicode mode, each repetition with an upper bound. */
   readonly patterns: readonly string[]
+  /** Find `words` only where no letter, digit or underscore stands beside them. */
   readonly whole_words: boolean
   readonly case_sensitive: boolean
 }
@@ -33,7 +37,12 @@ const endsAsWord = new RegExp(`${wordCharacter}$`, 'u')
 const noWordBefore: Pattern = { kind: 'assertion', source: `(?<!${wordCharacter})`, looksAhead: false }
 const noWordAfter: Pattern = { kind: 'assertion', source: `(?!${wordCharacter})`, looksAhead: true }
 
-/** Compiles words and patterns. Throws one `Error` that names every entry which cannot be used. */
+/**
+ * Compiles an operator's words and patterns so that no client's text can make the search run away: the time to search a
+ * text is in proportion to its length. Call it in `setup`.
+ *
+ * @throws Error that names every entry which cannot be used, or that there is none
+ */
 export function createMatcher(options: MatcherOptions): Matcher {
   const problems: string[] = []
   const words = options.words.filter((word, index) => {
@@ -50,7 +59,7 @@ export function createMatcher(options: MatcherOptions): Matcher {
     }
   })
   if (options.words.length + options.patterns.length === 0) problems.push('needs at least one of words and patterns')
-  if (problems.length > 0) throw new Error(`blocklist: ${problems.join('; ')}`)
+  if (problems.length > 0) throw new Error(problems.join('; '))
 
   const whole: Pattern = { kind: 'choice', parts: [...wordGroups(words, options.whole_words), ...patterns] }
   const { longest, looksAhead } = boundsOf(whole)
