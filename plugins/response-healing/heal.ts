@@ -18,44 +18,68 @@ const mostRepairs = 2
 /** Fences, and places in each where JSON may begin, that are tried: prose may contain brackets too. */
 const mostStarts = 4
 
+/** What was wrong with a text: it stood in a code fence, between prose, lacked brackets, or its syntax was no JSON. */
+export type Defect = 'code_fence' | 'prose' | 'brackets' | 'syntax'
+
+/** A text that is JSON now. */
+export interface Healed {
+  readonly text: string
+  readonly defects: readonly Defect[]
+}
+
+/** A part of a text that may be the JSON that was meant, and what had to be taken off to get at it. */
+type Found = Healed
+
 /**
  * Makes JSON of a text that was meant to be JSON: takes it out of code fences and prose, and repairs its syntax. Returns
  * undefined if the text is valid already, or if nothing can be done: there is no JSON in it, it is too long, or nested too
  * deeply. Never throws.
  */
-export function heal(text: string, wanted: Wanted): string | undefined {
-  if (text.length > longestText || isJson(text, 'any')) return undefined
+export function heal(text: string, wanted: Wanted): Healed | undefined {
+  if (text.length > longestText || isValid(text)) return undefined
   const body = text.trim()
   // JSON from the start: fences and brackets further on stand in its strings, or come after it.
   if ('{['.includes(body[0] ?? ' ')) {
-    const whole = firstDefined(within(body, wanted).take(1), (candidate) => repair(candidate, wanted))
-    if (whole !== undefined) return whole
+    const whole = firstDefined(within(body, wanted).take(1), (found) => repair(found, wanted))
+    if (whole) return whole
   }
-  const candidates = [...new Set(candidatesOf(body, wanted))]
+  const byText = new Map<string, Found>()
+  for (const found of candidatesOf(body, wanted)) if (!byText.has(found.text)) byText.set(found.text, found)
+  const candidates = [...byText.values()]
   return (
-    candidates.find((candidate) => isJson(candidate, wanted)) ??
-    firstDefined(candidates.slice(0, mostRepairs), (candidate) => repair(candidate, wanted))
+    candidates.find((found) => isJson(found.text, wanted)) ??
+    firstDefined(candidates.slice(0, mostRepairs), (found) => repair(found, wanted))
   )
 }
 
+/** Whether a text is JSON as it is. */
+export function isValid(text: string): boolean {
+  return isJson(text, 'any')
+}
+
 /** Texts that may be the JSON that was meant, best first. */
-function* candidatesOf(text: string, wanted: Wanted): Generator<string> {
+function* candidatesOf(text: string, wanted: Wanted): Generator<Found> {
   // Only the first bracket is missing.
-  if (wanted !== 'array' && /^"[^"\n]*"\s*:/.test(text) && text.endsWith('}')) yield `{${text}`
+  if (wanted !== 'array' && /^"[^"\n]*"\s*:/.test(text) && text.endsWith('}'))
+    yield { text: `{${text}`, defects: ['brackets'] }
   for (const fenced of text.matchAll(/```(?:json5?|javascript|js)?([^]*?)(?:```|$)/gi).take(mostStarts)) {
-    yield* within(fenced[1] ?? '', wanted)
+    const around: readonly Defect[] = fenced[0].length < text.length ? ['prose', 'code_fence'] : ['code_fence']
+    for (const found of within(fenced[1] ?? '', wanted))
+      yield { ...found, defects: [...new Set([...around, ...found.defects])] }
   }
   yield* within(text, wanted)
 }
 
 /** Values of the wanted kind, one after the other; the last may lack its end. */
-function* within(text: string, wanted: Wanted): Generator<string> {
+function* within(text: string, wanted: Wanted): Generator<Found> {
+  const whole = text.trim().length
   const bracket = wanted === 'object' ? /\{/g : wanted === 'array' ? /\[/g : /[{[]/g
   for (let tried = 0; tried < mostStarts; tried++) {
     const start = bracket.exec(text)?.index
     if (start === undefined) return
     const { end } = endOf(text, start)
-    yield text.slice(start, end).trimEnd()
+    const found = text.slice(start, end).trimEnd()
+    yield { text: found, defects: found.length < whole ? ['prose'] : [] }
     if (end === undefined) return
     bracket.lastIndex = end
   }
@@ -81,13 +105,14 @@ function endOf(text: string, start: number): { readonly end?: number; readonly m
   return { missing: `${inString ? '"' : ''}${open.toReversed().join('')}` }
 }
 
-function repair(text: string, wanted: Wanted): string | undefined {
+function repair({ text, defects }: Found, wanted: Wanted): Healed | undefined {
+  if (isJson(text, wanted)) return { text, defects }
   const closed = text + endOf(text, 0).missing
-  if (isJson(closed, wanted)) return closed
+  if (isJson(closed, wanted)) return { text: closed, defects: [...defects, 'brackets'] }
   if (text.length > longestRepair) return undefined
   try {
     const repaired = jsonrepair(text)
-    return isJson(repaired, wanted) ? repaired : undefined
+    return isJson(repaired, wanted) ? { text: repaired, defects: [...defects, 'syntax'] } : undefined
   } catch {
     // Beyond repair, or nested so deeply that the stack overflows.
     return undefined

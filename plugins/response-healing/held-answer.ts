@@ -1,41 +1,47 @@
-import type { PartEvent, StreamEvent, TextEvent } from '@hadrian/core/plugin'
+import type { FinishEvent, PartEvent, StreamEvent, TextEvent } from '@hadrian/core/plugin'
 import { longestText } from './heal.ts'
 
-/** Returns the repaired text, or undefined to let the text be. */
-export type Repair = (text: string) => string | undefined
+/** What is done with the text of a choice when it has ended. */
+export interface Healing {
+  /** The choice ended by itself. Returns the repaired text, or undefined to let the text be. */
+  repair(text: string, choice: number): string | undefined
+  /** The choice reached its length limit, so its text goes out as it is. */
+  truncated(text: string, choice: number): void
+}
 
 /** What one choice holds back. */
 interface HeldChoice {
   /** Text, and the parts that came after it. */
   events: (TextEvent | PartEvent)[]
   length: number
-  /** Too long to be repaired: everything passes from here on. */
+  /** Too long to be repaired, or no JSON answer: everything passes from here on. */
   given?: boolean
 }
 
 /**
- * Holds back the text of each choice until its end, and repairs it there. Thinking and tool calls pass. Text before a
- * tool call is no JSON answer, so it goes out as it is, and so does the text of a choice that did not end by itself.
+ * Holds back the text of each choice until its end, and repairs it there. Thinking and tool calls pass. Text beside a
+ * tool call or a refusal is no JSON answer, so it goes out as it is, and so does the text of a choice that did not end by
+ * itself.
  */
 export class HeldAnswer {
-  readonly #repair: Repair
+  readonly #healing: Healing
   readonly #choices = new Map<number, HeldChoice>()
 
-  constructor(repair: Repair) {
-    this.#repair = repair
+  constructor(healing: Healing) {
+    this.#healing = healing
   }
 
   /** What goes out when this event comes in. */
   push(event: StreamEvent): readonly StreamEvent[] {
     switch (event.type) {
       case 'text':
-        return event.refusal ? [...this.#release(event.choice), event] : this.#hold(event)
+        return event.refusal ? [...this.#giveUp(event.choice), event] : this.#hold(event)
       case 'part':
         return this.#choice(event.choice).events.length > 0 ? this.#hold(event) : [event]
       case 'tool_call':
-        return [...this.#release(event.choice), event]
+        return [...this.#giveUp(event.choice), event]
       case 'finish':
-        return [...(event.reason === 'stop' ? this.#healed(event.choice) : this.#release(event.choice)), event]
+        return [...this.#finished(event), event]
       case 'error':
         return [...this.rest(), event]
       default:
@@ -53,12 +59,15 @@ export class HeldAnswer {
     if (choice.given) return [event]
     choice.events.push(event)
     if (event.type === 'text') choice.length += event.text.length
-    if (choice.length <= longestText) return []
-    choice.given = true
-    return this.#release(event.choice)
+    return choice.length <= longestText ? [] : this.#giveUp(event.choice)
   }
 
-  #release(index: number | undefined): readonly StreamEvent[] {
+  #giveUp(index: number | undefined): readonly StreamEvent[] {
+    this.#choice(index).given = true
+    return this.#release(index)
+  }
+
+  #release(index: number | undefined): readonly (TextEvent | PartEvent)[] {
     const choice = this.#choice(index)
     const { events } = choice
     choice.events = []
@@ -66,11 +75,16 @@ export class HeldAnswer {
     return events
   }
 
-  #healed(index: number | undefined): readonly StreamEvent[] {
-    const events = this.#release(index)
+  #finished({ choice, reason }: FinishEvent): readonly StreamEvent[] {
+    const events = this.#release(choice)
     const first = events.find((event): event is TextEvent => event.type === 'text')
-    if (!first) return events
-    const healed = this.#repair(events.map((event) => (event.type === 'text' ? event.text : '')).join(''))
+    if (!first || (reason !== 'stop' && reason !== 'length')) return events
+    const text = events.map((event) => (event.type === 'text' ? event.text : '')).join('')
+    if (reason === 'length') {
+      this.#healing.truncated(text, choice ?? 0)
+      return events
+    }
+    const healed = this.#healing.repair(text, choice ?? 0)
     if (healed === undefined) return events
     const { native: _native, logprobs: _logprobs, ...place } = first
     return [{ ...place, text: healed }, ...events.filter((event) => event.type === 'part')]

@@ -1,7 +1,7 @@
 import { definePlugin } from '@hadrian/core/plugin'
 import type { Exchange, JsonObject, ResponseFormat, StreamEvent } from '@hadrian/core/plugin'
 import { HeldAnswer } from './held-answer.ts'
-import { heal } from './heal.ts'
+import { heal, isValid } from './heal.ts'
 import type { Wanted } from './heal.ts'
 
 export default definePlugin({
@@ -14,6 +14,8 @@ export default definePlugin({
   params: { type: 'object', additionalProperties: false, properties: {} },
 
   setup: () => ({
+    rewrites: ({ request }) => wantedBy(request.responseFormat) !== undefined,
+
     stream(exchange, events) {
       const wanted = wantedBy(exchange.request.responseFormat)
       return wanted === undefined ? events : healed(exchange, events, wanted)
@@ -47,16 +49,28 @@ async function* healed(
   events: AsyncIterable<StreamEvent>,
   wanted: Wanted,
 ): AsyncGenerator<StreamEvent> {
-  const answer = new HeldAnswer((text) => {
-    const repaired = heal(text, wanted)
-    if (repaired !== undefined) {
-      exchange.warn({
-        code: 'response_healed',
-        message: 'The model did not answer with valid JSON; its answer was repaired',
-        param: exchange.dialect === 'responses' ? 'text.format' : 'response_format',
-      })
-    }
-    return repaired
+  const param = exchange.dialect === 'responses' ? 'text.format' : 'response_format'
+  const answer = new HeldAnswer({
+    repair(text, choice) {
+      const repaired = heal(text, wanted)
+      if (repaired)
+        exchange.warn({
+          code: 'response_healed',
+          message: `The model did not answer with valid JSON; its answer${of(exchange, choice)} was repaired`,
+          param,
+          details: { choice, defects: repaired.defects },
+        })
+      return repaired?.text
+    },
+    truncated(text, choice) {
+      if (!isValid(text))
+        exchange.warn({
+          code: 'response_truncated',
+          message: `The answer${of(exchange, choice)} was cut off by its length limit, so its JSON is not whole and was not repaired`,
+          param,
+          details: { choice },
+        })
+    },
   })
   try {
     for await (const event of events) yield* answer.push(event)
@@ -65,4 +79,9 @@ async function* healed(
     throw error
   }
   yield* answer.rest()
+}
+
+/** Names the choice where there are several: equal warnings are shown once. */
+function of({ request }: Exchange, choice: number): string {
+  return (request.n ?? 1) > 1 ? ` (choice ${choice})` : ''
 }

@@ -150,6 +150,41 @@ describe('streams', { timeout: 20_000 }, () => {
   }
 })
 
+describe('an answer of the dialect of the client', () => {
+  // Fields in an order of its own, one that nobody knows, and none of those that the gateway would write.
+  const odd = {
+    future: { b: 1, a: 2 },
+    id: 'x',
+    choices: [{ message: { content: '{"a":1,}', role: 'assistant' }, finish_reason: 'stop', index: 0 }],
+    usage: { total_tokens: 3, prompt_tokens: 2, completion_tokens: 1 },
+  }
+  const answer = async (more: Json): Promise<string> => {
+    running.upstream.answer(whole(odd))
+    return (await ask('chat', 'native/m', { plugins, ...more })).text()
+  }
+
+  it('goes out as it came if the client names the plugin and wants no JSON', async () => {
+    for (const more of [{}, { response_format: { type: 'text' } }, { response_format: null }])
+      assert.equal(await answer(more), JSON.stringify(odd), JSON.stringify(more))
+  })
+
+  it('does not where it wants some', async () => {
+    const body = await answer({ response_format: { type: 'json_object' } })
+    assert.ok(!body.startsWith('{"future"'))
+    assert.equal(textOf('chat', body, false), '{"a":1}')
+  })
+
+  it('goes out as it came on streams too', async () => {
+    const chunk = `{"id":  "x", "future" : 1, ${JSON.stringify(chatChunk({ content: '{"a":1,}' })).slice(1)}`
+    const records = [`data: ${chunk}\n\n`, record({ ...chatChunk({}), choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] }), record('[DONE]')] // prettier-ignore
+    running.upstream.answer(streamed(records))
+    assert.ok((await (await ask('chat', 'native/m', { plugins, stream: true })).text()).includes('"future" : 1'))
+    running.upstream.answer(streamed(records))
+    const healedStream = await ask('chat', 'native/m', { plugins, stream: true, ...formats.chat['json_object'] })
+    assert.equal(saidIn(await healedStream.text()), '{"a":1}')
+  })
+})
+
 async function withPlugins(
   order: readonly ('blocklist' | 'response-healing')[],
   answer: readonly StreamEvent[],
