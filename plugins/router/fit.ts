@@ -11,7 +11,8 @@ const needs: readonly { readonly isIn: (request: GenerateRequest) => boolean; re
     isIn: ({ responseFormat }) => responseFormat?.type === 'json_schema',
     names: ['structured_outputs', 'response_format'],
   },
-  { isIn: ({ reasoning }) => wantsReasoning(reasoning), names: ['reasoning', 'reasoning_effort'] },
+  { isIn: ({ reasoning }) => wantsReasoning(reasoning), names: ['reasoning', 'reasoning_effort', 'include_reasoning'] },
+  { isIn: ({ verbosity }) => verbosity !== undefined, names: ['verbosity'] },
 ]
 
 function wantsReasoning(reasoning: GenerateRequest['reasoning']): boolean {
@@ -20,11 +21,13 @@ function wantsReasoning(reasoning: GenerateRequest['reasoning']): boolean {
 }
 
 /**
- * Whether a target is known not to support something the request uses. What is unknown is no reason: absent
- * `supportedParameters` never put a target back.
+ * Whether a target is known not to support something the request uses, or not to answer at the length it asks for. What
+ * is unknown is no reason: absent `supportedParameters` never put a target back.
  */
-export function isKnownUnfit(target: Target, request: GenerateRequest): boolean {
-  const supported = target.info?.supportedParameters
+export function isKnownUnfit({ info }: Target, request: GenerateRequest): boolean {
+  if (!info) return false
+  if (request.maxOutputTokens !== undefined && (info.maxOutputTokens ?? Infinity) < request.maxOutputTokens) return true
+  const supported = info.supportedParameters
   if (!supported) return false
   return needs.some(({ isIn, names }) => isIn(request) && !names.some((name) => supported.includes(name)))
 }

@@ -8,6 +8,7 @@ import { fakeProvider, harness, textEvents } from '@hadrian/core/testing'
 import type { Harness } from '@hadrian/core/testing'
 import router from '../../plugins/router/index.ts'
 import { startGateway } from '../e2e/gateway.ts'
+import { fixedHealth } from './fixed-health.ts'
 
 const full = { supported_parameters: ['tools', 'response_format', 'structured_outputs', 'reasoning'] }
 
@@ -15,9 +16,9 @@ const full = { supported_parameters: ['tools', 'response_format', 'structured_ou
 const models: JsonObject = {
   any: { targets: ['a/plain', 'b/unknown', 'c/full', 'd/small'] },
   other: { targets: ['c/other', 'a/other'] },
-  'a/plain': { supported_parameters: ['temperature'], context_length: 1000 },
-  'c/full': { ...full, context_length: 1000 },
-  'd/small': { ...full, context_length: 20 },
+  'a/plain': { supported_parameters: ['temperature'], context_length: 100_000 },
+  'c/full': { ...full, context_length: 100_000 },
+  'd/small': { ...full, context_length: 9000 },
 }
 
 /** A gateway whose upstreams all fail but for these, so that every target is tried in its turn. */
@@ -29,7 +30,7 @@ async function start(options: JsonObject = {}, answering: readonly string[] = []
   return harness({
     provider,
     providers: ['a', 'b', 'c', 'd'].map((instance) => [provider.definition, {}, instance] as const),
-    plugins: [[router, options]],
+    plugins: [fixedHealth(), [router, options]],
     config: { models, routing: { retries_per_target: 0, max_attempts: 20 } },
   })
 }
@@ -67,9 +68,9 @@ describe('the order of targets', () => {
     })
 
   it('puts last whose context is too small for all of the prompt', async () => {
-    const long = { messages: [{ role: 'system', content: 'x'.repeat(50) }, { role: 'user', content: 'y'.repeat(50) }] } // prettier-ignore
+    const long = { messages: [{ role: 'system', content: 'x'.repeat(20_000) }, { role: 'user', content: 'y'.repeat(20_000) }] } // prettier-ignore
     assert.deepEqual(await tried({ prefer: ['d'] }, long), ['a/plain', 'b/unknown', 'c/full', 'd/small'])
-    const tool = { type: 'function', function: { name: 'f', description: 'z'.repeat(100) } }
+    const tool = { type: 'function', function: { name: 'f', description: 'z'.repeat(40_000) } }
     assert.deepEqual(await tried({ prefer: ['d'] }, { tools: [tool] }), ['b/unknown', 'c/full', 'a/plain', 'd/small'])
   })
 
@@ -148,6 +149,7 @@ describe('access', () => {
 describe('the bytes of the client', () => {
   it('go upstream as they came, though the router has counted the prompt', async () => {
     await using running = await startGateway({
+      overrides: { plugins: [[fixedHealth()]] },
       config: {
         plugins: { router: { enabled: true } },
         models: {
