@@ -9,13 +9,16 @@ import type { Command } from './cli/command.ts'
 import { parseCommand, UsageError } from './cli/command.ts'
 import { config } from './cli/config.ts'
 import { commandHelp, overview } from './cli/help.ts'
+import { init } from './cli/init.ts'
 import { keys } from './cli/keys.ts'
+import { newPackage } from './cli/new.ts'
 import { plan } from './cli/plan.ts'
 import { plugins } from './cli/plugins.ts'
 import { reload } from './cli/reload.ts'
+import { schema } from './cli/schema.ts'
 import { serve } from './cli/serve.ts'
 
-const commands: readonly Command[] = [serve, reload, check, plan, plugins, config, keys]
+const commands: readonly Command[] = [serve, init, reload, check, plan, plugins, schema, config, keys, newPackage]
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`)

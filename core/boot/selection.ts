@@ -15,12 +15,14 @@ export const defaultPlugins: readonly string[] = [
   'rate-limit',
   'budget',
   'pricing',
+  'models',
+  'target-health',
   'router',
   'usage-log',
 ]
 
 /** Bundled plugins that need no credential: a client may name them without any config. */
-const onRequestPlugins: readonly string[] = ['response-healing']
+export const onRequestPlugins: readonly string[] = ['file-parser', 'context-compression', 'response-healing']
 
 /** A plugin definition that is in memory, with what would stand under `[plugins.NAME]`. */
 export type MemoryPlugin = readonly [definition: PluginDefinition, settings?: JsonObject]
