@@ -64,6 +64,8 @@ api_key = "\${CANARY_KEY}"
 [providers.anthropic]
 base_url = "${upstream.url}/anthropic"
 api_key = "\${CANARY_KEY}"
+[plugins.target-health]
+breaker = { enabled = false }
 `,
     {
       CANARY_KEY: upstreamKey,
