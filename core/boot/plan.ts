@@ -122,6 +122,7 @@ export function compilePlan(
         why: why(plugin, {
           reason: reasons.get(plugin)!,
           requestable,
+          isImplied: implicit.some((each) => each.requestable === requestable),
           hook,
           guards: guardedBy(byName.get(plugin)!),
         }),
@@ -191,16 +192,19 @@ function why(
   place: {
     readonly reason: string
     readonly requestable: Requestable | undefined
+    /** It also takes part in requests that need it without naming it. */
+    readonly isImplied: boolean
     readonly hook: HookName
     readonly guards: PluginDefinition['guardrail']
   },
 ): string {
-  const { reason, requestable, hook, guards } = place
+  const { reason, requestable, isImplied, hook, guards } = place
   const facts = [reason]
   if (reversed.has(hook)) facts.push('reverse order')
   if (ofResponse.has(hook) && guards?.output) facts.push('guards output, so after the others')
   if (hook === 'stream') facts.push('holds the stream back')
   if (requestable) facts.push(requestable.settings.apply === 'always' ? 'always' : `on request as "${plugin}"`)
+  if (isImplied) facts.push('or where a request needs it')
   if (requestable && requestable.settings.locked.length > 0)
     facts.push(`locked: ${requestable.settings.locked.join(', ')}`)
   if (hook === 'transform' && guards?.input) facts.push('guards input, so before the others, and after them again')

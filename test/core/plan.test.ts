@@ -70,16 +70,16 @@ authenticate  1  auth                 after identity
 admit         1  rate-limit           default
               2  budget               default
 route         1  router               default
-transform     1  file-parser          before context-compression; on request as "file-parser"
-              2  context-compression  after file-parser; on request as "context-compression"
-dispatch      1  file-parser          before context-compression; on request as "file-parser"
+transform     1  file-parser          before context-compression; on request as "file-parser"; or where a request needs it
+              2  context-compression  after file-parser; on request as "context-compression"; or where a request needs it
+dispatch      1  file-parser          before context-compression; on request as "file-parser"; or where a request needs it
               2  (kernel)             calls providers
 reserve       1  rate-limit           default
               2  budget               default
               3  pricing              default
 attempt       1  target-health        default
-              2  context-compression  after file-parser; on request as "context-compression"
-event         1  file-parser          before context-compression; reverse order; on request as "file-parser"
+              2  context-compression  after file-parser; on request as "context-compression"; or where a request needs it
+event         1  file-parser          before context-compression; reverse order; on request as "file-parser"; or where a request needs it
 stream        1  response-healing     default; reverse order; holds the stream back; on request as "response-healing"
 settle        1  usage-log            default; reverse order
               2  router               default; reverse order
@@ -110,16 +110,16 @@ admit         1  rate-limit           default
               2  budget               default
 route         1  router               default
 transform     1  blocklist            before router; guards input, so before the others, and after them again
-              2  file-parser          before blocklist, before context-compression; on request as "file-parser"
-              3  context-compression  after file-parser; on request as "context-compression"
-dispatch      1  file-parser          before blocklist, before context-compression; on request as "file-parser"
+              2  file-parser          before blocklist, before context-compression; on request as "file-parser"; or where a request needs it
+              3  context-compression  after file-parser; on request as "context-compression"; or where a request needs it
+dispatch      1  file-parser          before blocklist, before context-compression; on request as "file-parser"; or where a request needs it
               2  (kernel)             calls providers
 reserve       1  rate-limit           default
               2  budget               default
               3  pricing              default
 attempt       1  target-health        default
-              2  context-compression  after file-parser; on request as "context-compression"
-event         1  file-parser          before blocklist, before context-compression; reverse order; on request as "file-parser"
+              2  context-compression  after file-parser; on request as "context-compression"; or where a request needs it
+event         1  file-parser          before blocklist, before context-compression; reverse order; on request as "file-parser"; or where a request needs it
               2  blocklist            before router; reverse order; guards output, so after the others
 stream        1  response-healing     after blocklist; reverse order; holds the stream back; always
 settle        1  router               default; reverse order
