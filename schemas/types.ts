@@ -243,6 +243,10 @@ export interface SchemaTypes {
   Model: Model
   ModelTarget: ModelTarget
   ModelPricing: ModelPricing
+  ExplainRequest: ExplainRequest
+  Explanation: Explanation
+  TargetEstimate: TargetEstimate
+  ExplainedWarning: ExplainedWarning
   Health: Health
   ErrorResponse: ErrorResponse
   ErrorObject: ErrorObject
@@ -1823,6 +1827,122 @@ export interface ModelTarget {
    * How it fares at the moment; `open` is held back.
    */
   status?: 'healthy' | 'degraded' | 'open'
+  [k: string]: unknown
+}
+/**
+ * The body of a call, as its own endpoint takes it: a chat completion (`messages`), a response (`input`), a completion (`prompt`), or embeddings.
+ */
+export interface ExplainRequest {
+  [k: string]: unknown
+}
+/**
+ * What would become of a request. Nothing of it was done: nothing sent, counted, taken or charged.
+ */
+export interface Explanation {
+  object: 'explanation'
+  dialect: 'chat' | 'responses' | 'completions' | 'embeddings'
+  /**
+   * The names in `model` and `models`.
+   */
+  requested: string[]
+  /**
+   * What would be tried, in order, as `provider/model`.
+   */
+  targets: string[]
+  /**
+   * What would not be tried, and why.
+   */
+  excluded: {
+    target: string
+    removed_by: string
+    [k: string]: unknown
+  }[]
+  /**
+   * The plugin that would answer in place of a model.
+   */
+  answered_by?: {
+    plugin: string
+    hook: string
+    status: number
+    [k: string]: unknown
+  }
+  estimated_input_tokens: number
+  /**
+   * One for each of `targets`, in their order.
+   */
+  estimates: TargetEstimate[]
+  /**
+   * The hooks that would run from the known caller on, in order; those of the answer once there is one.
+   */
+  pipeline: {
+    hook: string
+    plugin: string
+    [k: string]: unknown
+  }[]
+  /**
+   * The plugins that take part because of this request, and why they do.
+   */
+  request_plugins: {
+    id: string
+    reason: 'requested' | 'always' | 'implied' | 'model_suffix'
+    [k: string]: unknown
+  }[]
+  /**
+   * What plugins say of it, by their names: the limits that hold and what is left of them, how targets were ordered. `error` in place of it if one fails.
+   */
+  plugins: {
+    [k: string]: {
+      [k: string]: unknown
+    }
+  }
+  /**
+   * What the answer would carry in `hadrian_metadata`, as far as it is known before the call.
+   */
+  warnings: ExplainedWarning[]
+  [k: string]: unknown
+}
+/**
+ * What a call of one target would cost, in US dollars and in micro-dollars, where its prices are known.
+ */
+export interface TargetEstimate {
+  target: string
+  /**
+   * The name that led to it.
+   */
+  requested: string
+  /**
+   * The provider instance.
+   */
+  provider: string
+  /**
+   * The model as the upstream knows it.
+   */
+  model: string
+  /**
+   * The output ceiling of one answer: the client's, or the model's.
+   */
+  max_output_tokens?: number
+  pricing?: ModelPricing
+  /**
+   * Of the estimated input alone.
+   */
+  input_cost?: number
+  input_cost_micros?: number
+  /**
+   * The most that it can cost: an input that no tokenizer exceeds, and the whole output ceiling for every answer. Absent while no ceiling is known.
+   */
+  worst_cost?: number
+  worst_cost_micros?: number
+  /**
+   * What of the request would not reach this target.
+   */
+  losses: ExplainedWarning[]
+  [k: string]: unknown
+}
+export interface ExplainedWarning {
+  code: string
+  message: string
+  param?: string
   [k: string]: unknown
 }
 /**

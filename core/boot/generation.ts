@@ -51,6 +51,7 @@ export async function createGeneration(
     routes: [
       ...kernelRoutes({
         catalog: pipeline.services.catalog,
+        pipeline,
         targetHealth: assembly.services.get('target-health') as TargetHealth | undefined,
         health: async () => ({ database: await parts.database.healthy() }),
         isReady: () => !gateway.isStopping(),

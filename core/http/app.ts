@@ -13,8 +13,8 @@ import { httpError, logRefusal, methodNotAllowed, sendError } from './failures.t
 import { identify } from './identify.ts'
 import { HttpCall, requestIdOf } from './inbound.ts'
 import { OpenRequests } from './open-requests.ts'
-import { apiPrefixes, modelRoutes } from './routes.ts'
-import type { ModelRoute } from './routes.ts'
+import { apiPrefixes, modelRoutes } from './model-routes.ts'
+import type { ModelRoute } from './model-routes.ts'
 import { sendReply, sendResult } from './send.ts'
 
 /** What {@link createApp} makes the HTTP shell of. */

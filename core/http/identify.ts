@@ -12,8 +12,8 @@ export interface IdentifyOptions {
   readonly allowAnonymous: boolean
 }
 
-/** Who calls over the control socket. */
-const localAdministrator: Principal = {
+/** Who calls over the control socket, or on the command line: whoever can do that may do everything. */
+export const localAdministrator: Principal = {
   id: 'local',
   name: 'local administrator',
   scopes: ['admin', 'models', 'chat', 'completions', 'embeddings'],

@@ -103,6 +103,22 @@ export const kernelOperations: readonly KernelOperation[] = [
     errors: modelErrors,
   },
   {
+    method: 'POST',
+    path: '/api/v1/explain',
+    id: 'explainRequest',
+    tag: 'Explain',
+    summary: 'Explain what would become of a request',
+    description:
+      'Takes the body of a model call and says which targets would be tried in which order and what took others off the ' +
+      'list, what each would cost, which plugins would run, which limits apply, and what would be lost in translation. ' +
+      'Nothing is sent, counted or charged. A request that would be refused before that is refused here with the same ' +
+      'error.\n\nThe dialect is told by `messages` (chat), `input` (responses) or `prompt` (completions), or named by ' +
+      '`?dialect=`, which `embeddings` needs.',
+    request: 'ExplainRequest',
+    response: 'Explanation',
+    errors: modelErrors,
+  },
+  {
     method: 'GET',
     path: '/api/v1/models',
     id: 'listModels',

@@ -1,52 +1,16 @@
-import type { Dialect, Operation } from '../contract/canonical.ts'
 import type { Catalog, Reply, Route, RouteCall, TargetHealth } from '../contract/plugin.ts'
 import { jsonReply } from '../contract/plugin.ts'
 import { gatewayError } from '../contract/errors.ts'
 import type { JsonObject } from '../contract/canonical.ts'
+import type { Pipeline } from '../pipeline/run.ts'
+import { explainRoute } from './explain-route.ts'
 import { modelListRoutes } from './model-list.ts'
-
-/** An endpoint that runs an exchange. */
-export interface ModelRoute {
-  /** Without its `/api/v1` or `/v1`. */
-  readonly path: string
-  readonly operation: Operation
-  readonly dialect: Dialect
-  readonly scope: string
-  readonly summary: string
-}
-
-/** The endpoints that run exchanges. */
-export const modelRoutes: readonly ModelRoute[] = [
-  {
-    path: '/chat/completions',
-    operation: 'generate',
-    dialect: 'chat',
-    scope: 'chat',
-    summary: 'Create a chat completion',
-  },
-  { path: '/responses', operation: 'generate', dialect: 'responses', scope: 'chat', summary: 'Create a response' },
-  {
-    path: '/completions',
-    operation: 'completions',
-    dialect: 'completions',
-    scope: 'completions',
-    summary: 'Create a completion',
-  },
-  {
-    path: '/embeddings',
-    operation: 'embeddings',
-    dialect: 'embeddings',
-    scope: 'embeddings',
-    summary: 'Create embeddings',
-  },
-]
-
-/** `/v1` is an alias, since most examples of SDKs end their base URL in it. */
-export const apiPrefixes = ['/api/v1', '/v1'] as const
+import { apiPrefixes } from './model-routes.ts'
 
 /** What the kernel's own routes show. */
 export interface KernelRouteOptions {
   readonly catalog: Catalog
+  readonly pipeline: Pipeline
   /** The service `target-health`, if a plugin provides it. */
   readonly targetHealth?: TargetHealth | undefined
   readonly health: () => Promise<Readonly<Record<string, boolean>>>
@@ -80,6 +44,7 @@ export function kernelRoutes(options: KernelRouteOptions): Route[] {
   }
   return [
     ...apiPrefixes.flatMap((prefix) => modelListRoutes(prefix, options)),
+    ...apiPrefixes.map((prefix) => explainRoute(prefix, options.pipeline)),
     open('/health', 'State of the gateway and its subsystems', health),
     open('/health/live', 'The process runs', () => jsonReply({ status: 'alive' })),
     open('/health/ready', 'The gateway takes requests', ready),

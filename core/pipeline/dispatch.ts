@@ -72,7 +72,7 @@ async function callOnce(exchange: ExchangeState, request: GenerateRequest): Prom
  *
  * @throws GatewayError `routing_error` if none is left
  */
-function requireTargets(exchange: ExchangeState): void {
+export function requireTargets(exchange: ExchangeState): void {
   for (const target of exchange.targets) {
     const serves = exchange.services.providers
       .get(target.provider)

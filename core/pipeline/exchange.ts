@@ -335,7 +335,7 @@ export class ExchangeState implements Exchange {
   }
 
   /** The params of a step's plugin for this exchange. */
-  paramsOf({ requestable }: Step<HookName>): Readonly<Record<string, unknown>> {
+  paramsOf({ requestable }: Pick<Step<HookName>, 'requestable'>): Readonly<Record<string, unknown>> {
     return (requestable && this.active.get(requestable.id)) ?? nothing
   }
 

@@ -14,6 +14,14 @@ export interface HookScope {
   readonly running?: Set<Promise<unknown>>
 }
 
+/** What of a step matters to whoever calls it. */
+export interface HookCall {
+  readonly plugin: string
+  readonly hook: HookName | 'explain'
+  readonly timeoutMs: number
+  readonly failure: 'closed' | 'open'
+}
+
 /**
  * Calls one hook: stamps what it throws with plugin and hook, holds its promise to the plugin's deadline, and makes a
  * span for it. A hook that returns no promise costs none. A failing hook of a plugin with `failure = "open"` is skipped
@@ -21,7 +29,7 @@ export interface HookScope {
  *
  * @throws GatewayError always with `plugin` and `hook` set
  */
-export function callHook<T>(scope: HookScope, step: Step<HookName>, invoke: () => T | Promise<T>): T | Promise<T> {
+export function callHook<T>(scope: HookScope, step: HookCall, invoke: () => T | Promise<T>): T | Promise<T> {
   scope.ran?.push(`${step.hook} ${step.plugin}`)
   let result: T | Promise<T>
   try {
@@ -70,14 +78,14 @@ export async function callAround<T, A extends readonly unknown[]>(
 }
 
 /** Makes a {@link GatewayError} of whatever a hook threw, and says where it came from. */
-export function stamp(error: unknown, step: Pick<Step<HookName>, 'plugin' | 'hook'>): GatewayError {
+export function stamp(error: unknown, step: Pick<HookCall, 'plugin' | 'hook'>): GatewayError {
   const shown = asGatewayError(error)
   shown.plugin ??= step.plugin
   shown.hook ??= step.hook
   return shown
 }
 
-async function watch<T>(scope: HookScope, step: Step<HookName>, result: Promise<T>): Promise<T> {
+async function watch<T>(scope: HookScope, step: HookCall, result: Promise<T>): Promise<T> {
   const { telemetry, clock } = scope.services
   const span = telemetry.hookSpan(scope.span, step.plugin, step.hook)
   const startedMs = clock.monotonicMs()
@@ -109,7 +117,7 @@ async function watch<T>(scope: HookScope, step: Step<HookName>, result: Promise<
 }
 
 /** Handles the failure of a hook by the plugin's policy. */
-export function skipOrThrow(scope: Pick<HookScope, 'services'>, step: Step<HookName>, error: unknown): undefined {
+export function skipOrThrow(scope: Pick<HookScope, 'services'>, step: HookCall, error: unknown): undefined {
   const stamped = stamp(error, step)
   if (step.failure === 'closed' || stamped.status < 500) throw stamped
   scope.services.logger.warn({ plugin: step.plugin, hook: step.hook, error: stamped }, 'plugin failed and was skipped')

@@ -7,12 +7,7 @@ export function metadataOf(exchange: ExchangeState): JsonObject {
   const { clock } = exchange.services
   return {
     exchange: exchange.id,
-    requested: [
-      ...(exchange.request.model === undefined ? [] : [exchange.request.model]),
-      ...(exchange.request.models ?? []),
-    ],
-    targets: exchange.targets.map(({ name }) => name),
-    excluded: exchange.excluded.map(({ target, removedBy }) => ({ target, removed_by: removedBy })),
+    ...routingOf(exchange),
     attempts: triesOf(exchange).map(({ target, outcome, error, hedge, startedMs, firstEventMs, endedMs, refused }) => ({
       target: target.name,
       outcome: refused ? 'refused' : (outcome ?? 'open'),
@@ -39,6 +34,15 @@ export function metadataOf(exchange: ExchangeState): JsonObject {
         first_event_ms: rounded(exchange.firstEventMs - exchange.startedMs),
       }),
     },
+  }
+}
+
+/** The names that were asked for, the targets in order, and what took others off the list. */
+export function routingOf({ request, targets, excluded }: ExchangeState): JsonObject {
+  return {
+    requested: [...(request.model === undefined ? [] : [request.model]), ...(request.models ?? [])],
+    targets: targets.map(({ name }) => name),
+    excluded: excluded.map(({ target, removedBy }) => ({ target, removed_by: removedBy })),
   }
 }
 

@@ -1,44 +1,22 @@
-import type { Span } from '@opentelemetry/api'
-import type { Dialect, GenerateRequest, JsonObject, Operation } from '../contract/canonical.ts'
+import type { JsonObject } from '../contract/canonical.ts'
 import { asGatewayError, errorBody, gatewayError, isGatewayError } from '../contract/errors.ts'
 import type { GatewayError } from '../contract/errors.ts'
-import type { HookName, Outcome, Principal, Run, RunResult } from '../contract/plugin.ts'
-import { dialects } from '../dialects/index.ts'
-import { validateBody } from '../dialects/request-validation.ts'
+import type { HookName, Outcome, Run, RunResult } from '../contract/plugin.ts'
 import type { CancelSignal } from '../services/cancellation.ts'
 import { untilAborted } from '../services/until-aborted.ts'
+import { openExchange } from './begin.ts'
+import type { ModelCall } from './begin.ts'
 import { expandCandidates } from './candidates.ts'
 import { dispatch } from './dispatch.ts'
-import { ExchangeState } from './exchange.ts'
-import { isGuarded, judgeAgain, noteJudged } from './guards.ts'
+import type { ExchangeState } from './exchange.ts'
+import { explain, unmeasured } from './explain.ts'
+import { judgeAgain, noteJudged } from './guards.ts'
 import { callHook } from './hooks.ts'
 import type { Step } from './plan.ts'
-import { activePlugins } from './request-plugins.ts'
 import { respond } from './respond.ts'
 import type { ReadyAnswer } from './respond.ts'
-import { refuseUnserved } from './served-preferences.ts'
 import type { PipelineServices } from './services.ts'
 import { endingOf, Settlement } from './settle.ts'
-
-/** A model call whose caller is known and whose body is parsed. */
-export interface ModelCall {
-  /** What accounting goes by: never chosen by the client. */
-  readonly id: string
-  /** What errors show to the client; default: the id. */
-  readonly requestId?: string
-  readonly operation: Operation
-  readonly dialect: Dialect
-  readonly headers: Readonly<Record<string, string | undefined>>
-  readonly principal: Principal
-  readonly body: JsonObject
-  /** The body as it came, for byte passthrough. */
-  readonly bytes?: Uint8Array | undefined
-  /** Aborts when the caller goes away. Its reason, if a `GatewayError`, is the exchange's failure. */
-  readonly signal: CancelSignal
-  /** Monotonic milliseconds when the request came in. */
-  readonly startedMs: number
-  readonly span?: Span | undefined
-}
 
 /** Hooks between the known caller and the provider, in order. */
 const requestHooks = ['authorize', 'admit', 'route', 'transform'] as const satisfies readonly HookName[]
@@ -66,6 +44,22 @@ export class Pipeline {
       startedMs: this.services.clock.monotonicMs(),
     })
 
+  /**
+   * Says what would become of a call, and does nothing of it: nothing is sent, counted, taken or charged. Only the hooks
+   * that decide about access and targets run.
+   *
+   * @throws GatewayError what the call would be refused with before it reached a provider
+   */
+  async explain(call: ModelCall): Promise<JsonObject> {
+    const exchange = openExchange(call, unmeasured(this.services))
+    const untie = tie(exchange, call.signal)
+    try {
+      return await untilAborted(exchange.cancellation, explain(exchange))
+    } finally {
+      untie()
+    }
+  }
+
   /** Exchanges that are not settled yet. */
   get open(): number {
     return this.#open.size
@@ -89,7 +83,7 @@ export class Pipeline {
   async execute(call: ModelCall): Promise<RunResult> {
     let exchange: ExchangeState
     try {
-      exchange = this.#begin(call)
+      exchange = openExchange(call, this.services)
     } catch (error) {
       return this.#refuseEarly(call, error)
     }
@@ -113,31 +107,6 @@ export class Pipeline {
     }
   }
 
-  #begin(call: ModelCall): ExchangeState {
-    validateBody(call.dialect, call.body)
-    const request = dialects[call.dialect].decode(call.body)
-    refuseUnserved(this.services.plan, request)
-    const active = activePlugins(this.services.plan, request)
-    if (request.operation !== 'generate' && isGuarded(this.services.plan, active)) refuseUnreadable(request)
-    return new ExchangeState(
-      {
-        id: call.id,
-        requestId: call.requestId ?? call.id,
-        operation: call.operation,
-        dialect: call.dialect,
-        headers: call.headers,
-        principal: call.principal,
-        request,
-        body: call.body,
-        bytes: call.bytes,
-        active,
-        startedMs: call.startedMs,
-        span: call.span,
-      },
-      this.services,
-    )
-  }
-
   /** Walks the request hooks until one answers, else asks a provider. */
   async #respond(exchange: ExchangeState, settlement: Settlement): Promise<ReadyAnswer> {
     for (const hook of requestHooks)
@@ -159,11 +128,9 @@ export class Pipeline {
   #track(exchange: ExchangeState, settlement: Settlement, signal: CancelSignal): () => void {
     this.#open.add(exchange)
     this.services.telemetry.exchangesOpen(1)
-    const onAbort = (): void => exchange.cancellation.abort(cancellation(signal.reason))
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort)
+    const untie = tie(exchange, signal)
     return () => {
-      signal.removeEventListener('abort', onAbort)
+      untie()
       this.#open.delete(exchange)
       this.services.telemetry.exchangesOpen(-1)
       if (this.#open.size > 0) return
@@ -204,19 +171,12 @@ export class Pipeline {
   }
 }
 
-/** Top-level fields of the passthrough operations that may hold token ids instead of text. */
-const tokenFields = ['input', 'prompt']
-
-/** Token ids are prompts nobody here can read: a gateway that guards its prompts does not take them. */
-function refuseUnreadable(request: GenerateRequest): void {
-  for (const field of tokenFields) {
-    const value = request.extra[field]
-    const entries = Array.isArray(value) ? (value as readonly unknown[]).flat() : []
-    if (entries.some((entry) => typeof entry === 'number'))
-      throw gatewayError('unsupported', `The guardrails of this gateway cannot read token ids; send ${field} as text`, {
-        param: field,
-      })
-  }
+/** Ends the exchange when its caller goes away. Returns what unties them. */
+function tie(exchange: ExchangeState, signal: CancelSignal): () => void {
+  const onAbort = (): void => exchange.cancellation.abort(cancellation(signal.reason))
+  if (signal.aborted) onAbort()
+  signal.addEventListener('abort', onAbort)
+  return () => signal.removeEventListener('abort', onAbort)
 }
 
 function cancellation(reason: unknown): GatewayError {

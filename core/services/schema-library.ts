@@ -21,6 +21,8 @@ const documentNames = [
   'completion',
   'embedding-list',
   'models',
+  'explain-request',
+  'explanation',
   'health',
   'error',
   'package-field',

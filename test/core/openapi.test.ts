@@ -117,6 +117,7 @@ describe('the OpenAPI document', () => {
       '/api/v1/responses',
       '/api/v1/embeddings',
       '/api/v1/completions',
+      '/api/v1/explain',
       '/api/v1/models',
       '/api/v1/models/{id}',
       '/health',
