@@ -3,6 +3,7 @@ import type { BillableCall, Exchange } from '@hadrian/core/plugin'
 import { ApplicableAccounts } from './accounts.ts'
 import { BudgetEngine, BudgetSpentError } from './engine.ts'
 import type { Hold } from './engine.ts'
+import { explainAccounts } from './explain.ts'
 import { warnedAccount, warningHeaders } from './headers.ts'
 import { LedgerUnavailableError } from './lease-sync.ts'
 import type { LocalAccount } from './ledger.ts'
@@ -42,6 +43,8 @@ export default definePlugin({
     const engine = retain('budget', () => new BudgetEngine({ database: db, clock, logger, settings }))
     const metrics = createMetrics(meter)
     let endObserving: (() => void) | undefined
+    // A gateway that only looks at its config must not open the database for it.
+    let isStarted = false
 
     const warnOf = (account: LocalAccount): void => {
       if (!engine.warnOnce(account)) return
@@ -102,9 +105,16 @@ export default definePlugin({
         return engine.settle(hold, costMicros)
       },
 
+      explain: (exchange) =>
+        explainAccounts(applicable.of(exchange.principal, clock.now()), {
+          engine,
+          database: isStarted ? db : undefined,
+        }),
+
       routes: budgetRoutes(db, clock),
 
       async start() {
+        isStarted = true
         // Here and not in setup: a config that fails to start must not change the running one.
         engine.configure(settings)
         endObserving = observeEngine(meter, engine)

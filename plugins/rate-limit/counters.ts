@@ -42,6 +42,12 @@ export class Counters {
     return counter
   }
 
+  /** The counter of a demand if it is in memory and has the demand's limit. For looking: makes and changes none. */
+  peek({ kind, subject, limit }: Demand): Counter | undefined {
+    const counter = this.#byKey.get(keyOf(kind, subject))
+    return counter?.limit === limit ? counter : undefined
+  }
+
   /** Forgets what nobody has used for a while and nobody needs. */
   sweep(nowMs: number, isNeeded: (counter: Counter) => boolean): void {
     for (const [key, counter] of this.#byKey) {
@@ -52,7 +58,7 @@ export class Counters {
   }
 
   #find({ kind, subject, limit }: Demand): Counter {
-    const key = `${kind?.name ?? 'concurrent_requests'} ${subject}`
+    const key = keyOf(kind, subject)
     let counter = this.#byKey.get(key)
     if (!counter) {
       counter = kind ? new Ledger(subject, kind, limit, this.instances) : new Slots(subject, limit, this.instances)
@@ -62,4 +68,8 @@ export class Counters {
     }
     return counter
   }
+}
+
+function keyOf(kind: Demand['kind'], subject: string): string {
+  return `${kind?.name ?? 'concurrent_requests'} ${subject}`
 }

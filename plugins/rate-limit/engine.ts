@@ -113,6 +113,11 @@ export class Engine {
     })
   }
 
+  /** Units left of a demand's limit, as far as it is known here; undefined while nothing is. Takes and asks nothing. */
+  remaining(demand: Demand): number | undefined {
+    return this.#counters.peek(demand)?.remaining(this.#clock.monotonicMs())
+  }
+
   /** Gives back everything that was taken. */
   giveBack(taken: Taken): void {
     for (let place = 0; place < taken.demands.length; place++) this.giveBackOne(taken, place)

@@ -1,6 +1,7 @@
 import { definePlugin } from '@hadrian/core/plugin'
 import { Engine } from './engine.ts'
 import type { AwayPolicy } from './engine.ts'
+import { explainLimits } from './explain.ts'
 import { IpLimit } from './ip-limit.ts'
 import { Limiter } from './limiter.ts'
 import { usageRoutes } from './routes.ts'
@@ -82,14 +83,21 @@ export default definePlugin({
         unit: '{request}',
       }),
     })
+    // A gateway that only looks at its config must not open the database for it.
+    let isStarted = false
     const ip = options.ip ? retain('rate-limit-ip', () => new IpLimit(clock)) : undefined
     return {
       ...(ip && { receive: (call) => ip.receive(call, options.ip ?? {}) }),
       admit: (exchange) => limiter.admit(exchange),
       reserve: (exchange, call) => limiter.reserve(exchange, call),
       settle: (exchange, outcome) => limiter.settle(exchange, outcome),
+      explain: (exchange) =>
+        explainLimits(limiter.limitsOf(exchange), { engine, clock, database: isStarted ? db : undefined }),
       routes: usageRoutes(db, clock),
-      start: () => engine.configure(away),
+      start() {
+        isStarted = true
+        engine.configure(away)
+      },
     }
   },
 })

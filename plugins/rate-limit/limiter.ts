@@ -144,6 +144,12 @@ export class Limiter {
     }
   }
 
+  /** Every limit that the exchange is under as it is now. */
+  limitsOf({ principal, targets }: Exchange): readonly Demand[] {
+    const { requests, tokens } = this.#subjects.of(principal)
+    return [...this.#demands('requests', requests, targets), ...this.#demands('tokens', tokens, targets)]
+  }
+
   /** The limits of a caller, and of the models it may get to. */
   #demands(unit: 'requests' | 'tokens', own: readonly Demand[], targets: readonly Target[]): readonly Demand[] {
     if (this.#models.length === 0) return own
