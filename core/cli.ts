@@ -8,6 +8,7 @@ import { check } from './cli/check.ts'
 import type { Command } from './cli/command.ts'
 import { parseCommand, UsageError } from './cli/command.ts'
 import { config } from './cli/config.ts'
+import { explain } from './cli/explain.ts'
 import { commandHelp, overview } from './cli/help.ts'
 import { init } from './cli/init.ts'
 import { keys } from './cli/keys.ts'
@@ -18,7 +19,19 @@ import { reload } from './cli/reload.ts'
 import { schema } from './cli/schema.ts'
 import { serve } from './cli/serve.ts'
 
-const commands: readonly Command[] = [serve, init, reload, check, plan, plugins, schema, config, keys, newPackage]
+const commands: readonly Command[] = [
+  serve,
+  init,
+  reload,
+  check,
+  plan,
+  explain,
+  plugins,
+  schema,
+  config,
+  keys,
+  newPackage,
+]
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`)
@@ -49,7 +62,7 @@ async function main(words: readonly string[]): Promise<number> {
     }
     return await command.run({ options, words: positionals, environment: process.env, print, say })
   } catch (error) {
-    return explain(error)
+    return sayFailure(error)
   }
 }
 
@@ -64,7 +77,7 @@ function find(name: string): Command {
 }
 
 /** Says what went wrong in the words of the user's mistake, without a stack trace. */
-function explain(error: unknown): number {
+function sayFailure(error: unknown): number {
   if (error instanceof UsageError) {
     say(`hadrian: ${error.message}`)
     say(`Run "hadrian ${error.command === undefined ? '' : `${error.command} `}--help" for usage.`)
