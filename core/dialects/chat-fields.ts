@@ -173,7 +173,10 @@ export function readCommon(fields: FieldReader): Partial<GenerateRequest> {
   }
 }
 
-/** `stream`, `stream_options.include_usage` and, of `stop`, both spellings. Adds to `form` what was spelled unusually. */
+/**
+ * `stream`, `stream_options.include_usage`, for a stream also its other spelling `usage.include`, and, of `stop`, both
+ * spellings. Adds to `form` what was spelled unusually.
+ */
 export function readStreamAndStop(
   fields: FieldReader,
   form: string[],
@@ -182,10 +185,12 @@ export function readStreamAndStop(
   if (stream === false) form.push('stream')
   const options = fields.object('stream_options')
   const optionFields = new FieldReader(options ?? {})
-  const includeUsage = optionFields.boolean('include_usage')
+  const written = optionFields.boolean('include_usage')
+  // A whole answer has its usage anyway, and upstreams refuse options of a stream where there is none.
+  const includeUsage = fields.object('usage')?.['include'] === true && stream === true ? true : written
   const otherOptions = optionFields.rest()
   if (otherOptions) fields.keep('stream_options', otherOptions)
-  else if (options && includeUsage === undefined) fields.keep('stream_options', {})
+  else if (options && written === undefined) fields.keep('stream_options', {})
   const stopString = fields.string('stop')
   if (stopString !== undefined) form.push('stop')
   const stop = stopString === undefined ? fields.strings('stop') : [stopString]

@@ -5,7 +5,15 @@ import type { Capabilities, Target } from '../contract/provider.ts'
 import { spliceFields } from './json-bytes.ts'
 
 /** Fields that are the gateway's alone: never sent upstream. */
-export const gatewayFields: readonly string[] = ['models', 'provider', 'plugins', 'route', 'transforms', 'session_id']
+export const gatewayFields: readonly string[] = [
+  'models',
+  'provider',
+  'plugins',
+  'route',
+  'transforms',
+  'session_id',
+  'usage',
+]
 
 /**
  * Fields that some upstreams take and others refuse. With one of them in the body, bytes pass only to an upstream whose
@@ -42,8 +50,10 @@ export function passthroughBody({
   const { dialect } = request
   const isAccepted = (field: string): boolean => capabilities.extensions?.includes(field) === true
   const set: Record<string, unknown> = { model: target.model }
-  if (dialect !== 'responses' && request.stream && request.includeUsage !== true)
-    set['stream_options'] = { ...(body['stream_options'] as JsonObject | null | undefined), include_usage: true }
+  if (dialect !== 'responses' && request.stream) {
+    const options = body['stream_options'] as JsonObject | null | undefined
+    if (options?.['include_usage'] !== true) set['stream_options'] = { ...options, include_usage: true }
+  }
   if (dialect === 'responses' && body['store'] !== false) set['store'] = false
   // An extension that is null means nothing, yet an upstream that does not know it would refuse it.
   const removed: string[] = []

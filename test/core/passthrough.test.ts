@@ -194,6 +194,7 @@ describe('the body that is passed through', () => {
       include_obfuscation: false,
     })
     assert.deepEqual(sent(',"stream_options":{"include_usage":true}'), { include_usage: true })
+    assert.deepEqual(sent(',"usage":{"include":true}'), { include_usage: true })
   })
 
   it('stores nothing upstream', () => {
