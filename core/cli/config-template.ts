@@ -8,6 +8,8 @@ export interface TemplateSource {
   readonly providers: ReadonlyMap<string, ProviderDefinition>
   /** Plugins that are on without being named. */
   readonly defaultPlugins: readonly string[]
+  /** Plugins that run for requests that name or need them, without being named here. */
+  readonly onRequestPlugins: readonly string[]
   readonly environment: Readonly<Record<string, string | undefined>>
   /** The schema's file, beside the config. */
   readonly schemaFile: string
@@ -62,7 +64,9 @@ function providerLines({ schema, providers, environment }: TemplateSource): stri
       const set = { ...(instance !== name && { type: name }), ...options, ...Object.fromEntries(values) }
       lines.push(...table({ name: `providers.${instance}`, section, isOn: true, set }), '')
     }
-    if (found.length === 0) lines.push(...table({ name: `providers.${name}`, section, isOn: false }), '')
+    // Those that need nothing are there without a file, and should not go with the first one.
+    const isFree = defaults.some(({ environment: variables }) => Object.keys(variables).length === 0)
+    if (found.length === 0) lines.push(...table({ name: `providers.${name}`, section, isOn: isFree }), '')
   }
   return lines
 }
@@ -75,11 +79,12 @@ const modelLines = [
   '',
 ]
 
-function pluginLines({ schema, defaultPlugins }: TemplateSource): string[] {
+function pluginLines({ schema, defaultPlugins, onRequestPlugins }: TemplateSource): string[] {
   const composed = schema.properties?.['plugins']?.properties ?? {}
   const names = Object.keys(composed)
   const on = defaultPlugins.filter((name) => names.includes(name))
-  const off = names.filter((name) => !on.includes(name))
+  const onRequest = onRequestPlugins.filter((name) => names.includes(name))
+  const off = names.filter((name) => !on.includes(name) && !onRequest.includes(name))
   const tables = (list: readonly string[], isOn: boolean): string[] =>
     list.flatMap((name) => [
       ...table({ name: `plugins.${name}`, section: withoutKernelKeys(composed[name]!), isOn }),
@@ -89,6 +94,9 @@ function pluginLines({ schema, defaultPlugins }: TemplateSource): string[] {
     ...paragraph('Plugins that are on; "enabled = false" switches one off.'),
     '',
     ...tables(on, true),
+    ...paragraph('Plugins that clients may name in "plugins"; "enabled = false" takes one away from them.'),
+    '',
+    ...tables(onRequest, true),
     ...paragraph('Plugins that are off until their section is there.'),
     '',
     ...tables(off, false),
@@ -126,18 +134,16 @@ function table(entry: {
   return lines
 }
 
-/** Shows the type of what has no default; the dots tell it from a value. */
+/** An example of what has no default; the comment behind it tells it from one. */
 function placeholder(property: Schema): string {
-  if (property.enum)
-    return property.enum
-      .map((value) => toml(value))
-      .join(' or ')
-      .concat(' ...')
+  if (property.enum) return `${toml(property.enum[0])} # or ${property.enum.slice(1).map(toml).join(', ')}`
   const type = [property.type ?? 'string'].flat()[0]
-  if (type === 'integer' || type === 'number') return '... (a number)'
-  if (type === 'boolean') return 'true or false ...'
-  if (type === 'array') return '[...]'
-  return type === 'object' ? '{ ... }' : '"..."'
+  if (type === 'integer' || type === 'number') return `${Number(property['minimum'] ?? 1)} # a number`
+  if (type === 'boolean') return 'true # or false'
+  if (type === 'array') return '[] # a list'
+  if (type !== 'object') return '"..." # a text'
+  const keys = Object.keys(property.properties ?? {})
+  return keys.length === 0 ? '{} # keys of your own' : `{} # with ${keys.join(', ')}`
 }
 
 function assignments(options: Readonly<Record<string, unknown>>): string[] {

@@ -1,5 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { describeProblem, StartupError } from '../services/problems.ts'
 import type { Command } from './command.ts'
 
@@ -23,12 +23,12 @@ export const init: Command = {
       ])
     const { editorSchema } = await import('../boot/editor-schema.ts')
     const { discoverPackages } = await import('../boot/discover.ts')
-    const { defaultPlugins } = await import('../boot/selection.ts')
+    const { defaultPlugins, onRequestPlugins } = await import('../boot/selection.ts')
     const { configTemplate } = await import('./config-template.ts')
     const directory = dirname(file)
     const { schema, providers, problems } = await editorSchema(discoverPackages({ directory }).packages)
     const { environment } = input
-    const written = configTemplate({ schema, providers, defaultPlugins, environment, schemaFile })
+    const written = configTemplate({ schema, providers, defaultPlugins, onRequestPlugins, environment, schemaFile })
     try {
       writeFileSync(file, written)
       writeFileSync(join(directory, schemaFile), `${JSON.stringify(schema, null, 2)}\n`)
@@ -36,7 +36,7 @@ export const init: Command = {
       throw new StartupError([{ path: file, message: `cannot be written: ${(error as Error).message}` }])
     }
     for (const problem of problems) input.say(describeProblem(problem))
-    input.print(`Wrote ${file} and ${join(directory, schemaFile)}.`)
+    input.print(`Wrote ${resolve(file)} and ${schemaFile} beside it.`)
     input.print('Next: "hadrian check" after you have edited it, then "hadrian serve".')
     return 0
   },

@@ -25,6 +25,12 @@ export const newPackage: Command = {
     const directory = resolve(shown)
     if (existsSync(directory) && readdirSync(directory).length > 0)
       throw new StartupError([{ path: shown, message: 'exists and is not empty', hint: 'Give another directory.' }])
+    const { discoverPackages } = await import('../boot/discover.ts')
+    const taken = discoverPackages({ directory: process.cwd() }).packages.some(
+      (each) => each.kind === kind && each.name === name,
+    )
+    if (taken)
+      throw new StartupError([{ path: name, message: `a ${kind} of this name is installed`, hint: 'Take another.' }])
     const { packageTemplate } = await import('./package-template.ts')
     const isSource = existsSync(join(coreDirectory, 'cli.ts'))
     const files = packageTemplate({ kind, name, directory, isSource })
@@ -47,7 +53,7 @@ Then name it in hadrian.toml:
   [packages]
   paths = ["${shown}"]
 
-  [${kind}s.${name}]
+  [${kind}s.${name}]${kind === 'provider' ? '\n  api_key = "..."\n  base_url = "https://api.example.com/v1"' : ''}
 `)
     return 0
   },

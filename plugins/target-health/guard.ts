@@ -106,7 +106,7 @@ export class Guard {
   #refusal(tracked: TrackedTarget, reason: HeldBack, waitMs: number): GatewayError {
     this.#metrics.refused(tracked, reason)
     const seconds = Math.max(1, Math.ceil(waitMs / 1000))
-    return gatewayError('provider_unavailable', `Provider ${tracked.provider} is unavailable: ${reasons[reason]}`, {
+    return gatewayError('provider_unavailable', `${tracked.name} is unavailable: ${reasons[reason]}`, {
       details: { provider: tracked.provider, reason, retry_after_secs: seconds },
       headers: { 'Retry-After': String(seconds) },
       retryable: true,

@@ -42,14 +42,14 @@ describe('hadrian init', { timeout: 60_000 }, () => {
     const directory = directoryWith(context, {})
     const written = await hadrian(context, directory, 'init')
     assert.equal(written.code, 0, written.stderr)
-    assert.match(written.stdout, /Wrote hadrian\.toml and hadrian\.schema\.json/)
+    assert.match(written.stdout, /Wrote \/.*hadrian\.toml and hadrian\.schema\.json/)
     const text = textOf(directory, 'hadrian.toml')
     assert.match(text, /^#:schema \.\/hadrian\.schema\.json\n/)
-    assert.equal(JSON.stringify(parse(text)['providers']), '{"openai":{"api_key":"${OPENAI_API_KEY}"}}')
-    assert.ok(text.split('\n').every((line) => !line.startsWith('#') || line.length <= 200))
+    assert.equal(JSON.stringify(parse(text)['providers']), '{"openai":{"api_key":"${OPENAI_API_KEY}"},"test":{}}')
+    assert.ok(text.split('\n').every((line) => !line.startsWith('#') || /^# \w+ = /.test(line) || line.length <= 100))
     const checked = await hadrian(context, directory, 'check')
     assert.equal(checked.code, 0, checked.stderr)
-    assert.match(checked.stdout, /Providers: openai\./)
+    assert.match(checked.stdout, /Plugins: .*file-parser.* Providers: openai, test\./)
   })
 
   test('shows only defaults: with every one of them switched on, the config is the same', async (context) => {
@@ -61,7 +61,7 @@ describe('hadrian init', { timeout: 60_000 }, () => {
       .split('\n')
       .map((line) => {
         if (/^(# )?\[/.test(line)) on = !line.startsWith('#')
-        return on && /^# \w+ = /.test(line) && !line.includes('...') ? line.slice(2) : line
+        return on && /^# \w+ = /.test(line) && !line.slice(2).includes(' # ') ? line.slice(2) : line
       })
     writeFileSync(join(directory, 'hadrian.toml'), lines.join('\n'))
     assert.ok(Object.keys(parse(lines.join('\n'))['server'] as object).length > 5)
@@ -158,6 +158,9 @@ describe('hadrian new', { timeout: 120_000 }, () => {
       const refused = await hadrian(context, directory, 'new', ...words)
       assert.equal(refused.code, 2, words.join(' '))
     }
+    const taken = await hadrian(context, directory, 'new', 'plugin', 'auth')
+    assert.equal(taken.code, 1)
+    assert.match(taken.stderr, /a plugin of this name is installed/)
     const used = await hadrian(context, directory, 'new', 'plugin', 'fine', 'used')
     assert.equal(used.code, 1)
     assert.match(used.stderr, /used: exists and is not empty/)
