@@ -161,7 +161,7 @@ export class Engine {
     this.#cancelTick = undefined
     await this.idle()
     for (const counter of this.#leased) {
-      counter.surrender()
+      counter.retire()
       this.#news.add(counter)
     }
     while (this.#news.size > 0 && this.#awaySinceMs === undefined) await this.#trade()

@@ -55,6 +55,7 @@ export class Ledger {
   #local: LocalWindow | undefined
   /** Of the local window: what others and this instance had used when the database was last heard of. */
   #localSeed = 0
+  #isRetired = false
 
   constructor(subject: string, kind: WindowKind, limit: number, instances: number) {
     this.subject = subject
@@ -116,7 +117,7 @@ export class Ledger {
 
   /** Whether the stock should be filled up before it is empty. */
   runsLow(nowMs: number): boolean {
-    if (this.#forecast() === 0 || nowMs < this.#stockAgainMs || this.#local) return false
+    if (this.#isRetired || this.#forecast() === 0 || nowMs < this.#stockAgainMs || this.#local) return false
     return this.#stock * 2 < this.#forecast()
   }
 
@@ -144,6 +145,12 @@ export class Ledger {
     for (const slice of this.#slices) this.#giveUp(slice)
     this.#slices = []
     this.#stock = 0
+  }
+
+  /** Gives up all units in stock for good: what is left to say to the database asks for no more. */
+  retire(): void {
+    this.surrender()
+    this.#isRetired = true
   }
 
   /** Something is there that the database should know. */

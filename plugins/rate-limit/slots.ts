@@ -114,7 +114,7 @@ export class Slots {
   }
 
   /** Gives all slots up that are not in use. */
-  surrender(): void {
+  retire(): void {
     this.#peak = 0
     this.#leased = this.#inUse
     this.#leaseEndsMs = 0
