@@ -37,20 +37,20 @@ const infos = fc
   })
   .map(present)
 
+const suffixes = fc.option(fc.constantFrom('nitro' as const, 'floor' as const), { nil: undefined, freq: 5 })
+
+/** All targets of one requested name have the suffix of that name. */
 const targetLists = fc
-  .array(
-    fc.record({
-      info: infos,
-      requested: fc.constantFrom(...models),
-      suffix: fc.option(fc.constantFrom('nitro' as const, 'floor' as const), { nil: undefined, freq: 5 }),
-    }),
-    { minLength: 1, maxLength: 8 },
+  .tuple(
+    fc.array(fc.record({ info: infos, requested: fc.constantFrom(...models) }), { minLength: 1, maxLength: 8 }),
+    fc.array(suffixes, { minLength: models.length, maxLength: models.length }),
   )
-  .map((entries) =>
+  .map(([entries, suffixOf]) =>
     entries
-      .map(({ info, requested, suffix }, index) =>
-        target(`provider-${index}/m`, { ...(info as Partial<ModelInfo>), requested, ...(suffix && { suffix }) }),
-      )
+      .map(({ info, requested }, index) => {
+        const suffix = suffixOf[models.indexOf(requested)]
+        return target(`provider-${index}/m`, { ...(info as Partial<ModelInfo>), requested, ...(suffix && { suffix }) })
+      })
       .toSorted((one, other) => models.indexOf(one.requested as never) - models.indexOf(other.requested as never)),
   )
 

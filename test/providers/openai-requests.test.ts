@@ -201,7 +201,7 @@ describe('passthrough', () => {
     assert.equal(passes({ reasoning_effort: 'low' }, 'o3'), true)
     assert.equal(passes({ reasoning: { effort: 'low' } }, 'o3'), false)
     assert.equal(passes({ top_k: 1 }), false)
-    assert.equal(passes({ usage: { include: true } }), false)
+    assert.equal(passes({ usage: { include: true } }), true)
     const marked = [{ type: 'text', text: 'x', cache_control: { type: 'ephemeral' } }]
     assert.equal(passes({ messages: [{ role: 'tool', tool_call_id: 'c', content: marked }] }), false)
     assert.equal(passes({ messages: [{ role: 'assistant', content: 'x', reasoning: 'y' }] }), false)
